@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that names topics and consumer groups; sender and listener both call it.
+
+Topic: ``topic.priority``, plus ``.vhost`` when the transport URL has one: the string that
+oslo.messaging's Kafka driver makes on its sender's side. Joined by dots it is not one to one
+(``a.b`` + ``c`` is ``a`` + ``b.c``), so a vhost with a dot is refused. The exchange takes no part.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kafka_notify.core.message import PRIORITIES
+from kafka_notify.errors import ConfigurationError, InvalidName, InvalidTarget
+
+MAX_NAME_LENGTH = 249
+"""Kafka's limit on a topic's name (org.apache.kafka.common.internals.Topic)."""
+
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
+
+
+def _refuse_illegal(part: str, *, what: str) -> None:
+    bad = _ILLEGAL.search(part)
+    if bad:
+        raise InvalidName(
+            f"{what} {part!r}: the character {bad.group()!r} at position {bad.start() + 1} is illegal "
+            "in a Kafka topic's name; only a-z, A-Z, 0-9, '.', '_' and '-' are legal"
+        )
+
+
+def check_vhost(vhost: str) -> str:
+    """Return ``vhost`` if topics can carry it ('' stands for none), else raise InvalidName."""
+    if not vhost:
+        return ""
+    _refuse_illegal(vhost, what="virtual host")
+    if "." in vhost:
+        raise InvalidName(
+            f"virtual host {vhost!r}: a dot would make its topics' names ambiguous; use '-' or '_'"
+        )
+    return vhost
+
+
+def check_priority(priority: str) -> str:
+    """Return the lower-case priority, or raise ConfigurationError naming the known ones."""
+    lowered = priority.lower()
+    if lowered not in PRIORITIES:
+        raise ConfigurationError(
+            f"priority {priority!r} is unknown; known are {', '.join(PRIORITIES)}"
+        )
+    return lowered
+
+
+def add_vhost(topic: str, vhost: str) -> str:
+    """Return the Kafka topic for a name that ends with its priority already.
+
+    Raises InvalidName, with the offending part named, for what Kafka would refuse.
+    """
+    _refuse_illegal(topic, what="topic")
+    name = f"{topic}.{check_vhost(vhost)}" if vhost else topic
+    if name in (".", ".."):
+        raise InvalidName(f"topic {name!r}: Kafka reserves this name")
+    if len(name) > MAX_NAME_LENGTH:
+        longest = max((topic, "topic"), (vhost, "virtual host"), key=lambda part: len(part[0]))
+        raise InvalidName(
+            f"topic name {name[:40]}…: {len(name)} characters, Kafka allows {MAX_NAME_LENGTH}; "
+            f"shorten the {longest[1]} ({len(longest[0])} characters)"
+        )
+    return name
+
+
+def topic_name(topic: str | None, priority: str, vhost: str = "") -> str:
+    """Return the Kafka topic of a target's topic, a priority and the URL's vhost.
+
+    Raises InvalidTarget without a topic, ConfigurationError for an unknown priority, InvalidName
+    for what Kafka would refuse.
+    """
+    if not topic:
+        raise InvalidTarget(
+            "a target needs a topic to send to or to listen on, for example "
+            "Target(topic='notifications')"
+        )
+    return add_vhost(f"{topic}.{check_priority(priority)}", vhost)
+
+
+def group_name(pool: str | None, default_group: str) -> str:
+    """Return the consumer group of a listener: its pool, else the default group.
+
+    Kafka takes almost any group id; refused here are the empty one and control characters,
+    which no tool could show or type.
+    """
+    name = pool or default_group
+    what = "pool" if pool else "consumer_group"
+    if not name:
+        raise InvalidName("consumer_group is empty: Kafka needs a group id; give the listener a pool")
+    bad = next((char for char in name if not char.isprintable()), None)
+    if bad is not None:
+        raise InvalidName(f"{what} {name!r}: the character {bad!r} cannot be part of a group's name")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidName(f"{what} {name[:40]}…: {len(name)} characters, {MAX_NAME_LENGTH} at most")
+    return name

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record key: which notifications are kept in order, one after the other.
+
+Option ``record_key``. Sender and listener both use it: the sender for the record's key, the
+listener for lanes of records that came without one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka_notify.errors import ConfigurationError
+
+_NAMED = ("none", "publisher_id", "event_type")
+_ROOTS = ("payload", "context")
+
+
+class RecordKey:
+    """The rule that an option's text spells.
+
+    Raises ConfigurationError for a text that is neither a name nor a path.
+    """
+
+    __slots__ = ("_path", "_text")
+
+    def __init__(self, text: str) -> None:
+        root, *path = text.split("/")
+        self._text = text
+        self._path = (root, *path)
+        if text in _NAMED:
+            return
+        if root not in _ROOTS or not path or not all(path):
+            raise ConfigurationError(
+                f"option record_key: {text!r} is unknown; take {', '.join(_NAMED)}, or a path such "
+                "as payload/instance_id or context/project_id"
+            )
+
+    def of(
+        self, *, publisher_id: str | None, event_type: str | None, payload: Any, ctxt: Any
+    ) -> bytes | None:
+        """Return the key of one notification, None for no order."""
+        if self._text == "publisher_id":
+            value: Any = publisher_id
+        elif self._text == "none":
+            value = None
+        elif self._text == "event_type":
+            value = event_type
+        else:
+            value = self._walk({"payload": payload, "context": ctxt})
+            if value is None:
+                value = publisher_id
+        return None if value is None else str(value).encode()
+
+    def _walk(self, value: Any) -> Any:
+        for name in self._path:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value if isinstance(value, (str, int)) else None

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option: name, default, range, unit and help, each in one row.
+
+Where a value comes from (conf, URL, default) is not known here. Rows marked ``upstream`` have the
+names, types and defaults of oslo.messaging's Kafka driver.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka_notify.core.option import Option, options_of, row
+from kafka_notify.core.recordkey import RecordKey
+from kafka_notify.errors import ConfigurationError
+
+_MAX_RECORD_BYTES = 1_000_000_000  # librdkafka's own limit on message.max.bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifierSettings:
+    """What ``[oslo_messaging_notifications]`` says about notifiers; upstream owns the section."""
+
+    driver: tuple[str, ...] | None = None
+    topics: tuple[str, ...] = ("notifications",)
+    retry: int = -1
+    routing_config: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All options of one transport, validated; secrets are left out of the repr."""
+
+    # --- connection
+    security_protocol: str = row(
+        "PLAINTEXT",
+        "How to talk to the brokers.",
+        choices=("PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"),
+        upstream=True,
+        librdkafka="security.protocol",
+    )
+    sasl_mechanism: str = row(
+        "PLAIN",
+        "SASL mechanism, such as PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; user name and password "
+        "come from the transport URL.",
+        upstream=True,
+        librdkafka="sasl.mechanism",
+    )
+    ssl_cafile: str = row(
+        "",
+        "PEM file of the authorities that signed the brokers' certificates; empty means those "
+        "of the system.",
+        upstream=True,
+        librdkafka="ssl.ca.location",
+    )
+    ssl_client_cert_file: str = row(
+        "", "PEM file of the client's certificate.", upstream=True,
+        librdkafka="ssl.certificate.location",
+    )
+    ssl_client_key_file: str = row(
+        "", "PEM file of the client's key.", upstream=True, librdkafka="ssl.key.location"
+    )
+    ssl_client_key_password: str = row(
+        "",
+        "Password of the client's key.",
+        secret=True, upstream=True, librdkafka="ssl.key.password",
+    )
+    connect_timeout: float = row(
+        10.0,
+        "How long a first answer of the cluster may take before it counts as unreachable.",
+        unit="seconds", minimum=0.1, maximum=300,
+    )
+    close_timeout: float = row(
+        30.0,
+        "How long closing a transport, or leaving the process, waits for records that are still "
+        "on their way; what is left then is named in the log.",
+        unit="seconds", minimum=0, maximum=3600,
+    )
+    topic_partitions: int = row(
+        -1,
+        "Partitions of a topic that a listener creates; -1 leaves it to the broker.",
+        minimum=-1, maximum=100_000,
+    )
+    topic_replication_factor: int = row(
+        -1,
+        "Replicas of a topic that a listener creates; -1 leaves it to the broker.",
+        minimum=-1, maximum=1000,
+    )
+
+    # --- sending
+    delivery: str = row(
+        "report",
+        "'report': info() returns at once, each record's delivery report is counted and a failed "
+        "one logged. 'confirm': info() returns when all in-sync replicas have the record, or "
+        "raises.",
+        choices=("report", "confirm"),
+    )
+    delivery_timeout: float = row(
+        300.0,
+        "With delivery=report: how long a record may wait for its broker before its report says "
+        "that it failed.",
+        unit="seconds", minimum=1, maximum=2_000_000, librdkafka="message.timeout.ms",
+    )
+    confirm_timeout: float = row(
+        30.0,
+        "With delivery=confirm: how long one attempt may take; the notifier's retry says how "
+        "many attempts there are.",
+        unit="seconds", minimum=1, maximum=2_000_000, librdkafka="message.timeout.ms",
+    )
+    record_key: str = row(
+        "publisher_id",
+        "What orders notifications: those of one key stay in order and share a partition. "
+        "'none', 'publisher_id', 'event_type', or a path into the notification such as "
+        "payload/instance_id or context/project_id ('/' separates); where the path leads nowhere "
+        "the publisher_id stands in. Listeners take it for the order of records without a key.",
+    )
+    context_fields: tuple[str, ...] = row(
+        (),
+        "Fields of a dict context that are sent besides those which oslo.context takes for safe; "
+        "everything else in such a dict, tokens above all, is left out.",
+    )
+    max_record_bytes: int = row(
+        1_000_000,
+        "The largest record, key and headers included; larger ones raise DeliveryRefused.",
+        unit="bytes", minimum=1000, maximum=_MAX_RECORD_BYTES, librdkafka="message.max.bytes",
+    )
+    send_buffer_records: int = row(
+        100_000,
+        "How many records may wait for their delivery report.",
+        minimum=1, maximum=10_000_000, librdkafka="queue.buffering.max.messages",
+    )
+    send_buffer_bytes: int = row(
+        67_108_864,
+        "How many bytes of records may wait for their delivery report.",
+        unit="bytes", minimum=1024, maximum=2_147_483_647,
+    )
+    send_block_timeout: float = row(
+        10.0,
+        "How long a send waits for room in a full buffer before it raises SendBufferFull.",
+        unit="seconds", minimum=0, maximum=3600,
+    )
+    producer_batch_timeout: float = row(
+        0.0,
+        "How long records wait for others to share a request with.",
+        unit="seconds", minimum=0, maximum=900, upstream=True, librdkafka="linger.ms",
+    )
+    producer_batch_size: int = row(
+        16384,
+        "The most records in one batch.",
+        minimum=1, maximum=1_000_000, upstream=True, librdkafka="batch.num.messages",
+    )
+    compression_codec: str = row(
+        "none",
+        "Compression of what is sent.",
+        choices=("none", "gzip", "snappy", "lz4", "zstd"),
+        upstream=True, librdkafka="compression.codec",
+    )
+
+    # --- receiving
+    consumer_group: str = row(
+        "oslo_messaging_consumer",
+        "Consumer group of listeners that have no pool.",
+        upstream=True, librdkafka="group.id",
+    )
+    group_protocol: str = row(
+        "auto",
+        "'consumer' is the protocol of KIP-848 (Kafka 4, or 3.7 with it switched on), 'classic' "
+        "the older one with the range assignor; 'auto' takes the first where the cluster has it.",
+        choices=("auto", "consumer", "classic"), librdkafka="group.protocol",
+    )
+    group_start: str = row(
+        "end",
+        "Where a consumer group begins that has no offsets in a topic: 'end' is what comes after "
+        "its first listener started, 'beginning' all that the topic still holds.",
+        choices=("end", "beginning"),
+    )
+    start_timeout: float = row(
+        15.0,
+        "How long start() of a listener may take.",
+        unit="seconds", minimum=1, maximum=600,
+    )
+    topic_refresh: float = row(
+        5.0,
+        "How often a listener looks for new topics and partitions.",
+        unit="seconds", minimum=0.1, maximum=3600,
+        librdkafka="topic.metadata.refresh.interval.ms",
+    )
+    dispatch_window: int = row(
+        500,
+        "The most records that are committed and not yet through their endpoints: what a crash "
+        "can lose. A larger window only helps endpoints that are very quick.",
+        minimum=1, maximum=1_000_000,
+    )
+    drain_timeout: float = row(
+        30.0,
+        "How long a listener that loses partitions, or stops, waits for endpoints that still run; "
+        "after that it lets go and says what it left behind.",
+        unit="seconds", minimum=0, maximum=3600,
+    )
+    max_poll_records: int = row(
+        500,
+        "The most records that one poll takes, and one commit covers.",
+        minimum=1, maximum=1_000_000, upstream=True,
+    )
+    kafka_max_fetch_bytes: int = row(
+        1_048_576,
+        "The most bytes of one partition in one fetch.",
+        unit="bytes", minimum=1, maximum=1_000_000_000, upstream=True,
+        librdkafka="max.partition.fetch.bytes",
+    )
+    kafka_consumer_timeout: float = row(
+        1.0,
+        "How long one poll waits for a first record before the listener looks after its other "
+        "duties. It delays nothing: a record that is there is taken at once.",
+        unit="seconds", minimum=0.01, maximum=60, upstream=True,
+    )
+    enable_auto_commit: bool = row(
+        False,
+        "Refused when true: offsets committed behind the listener's back lose notifications.",
+        upstream=True,
+    )
+    executor_thread_pool_size: int = row(
+        64,
+        "How many endpoints may run side by side in one listener.",
+        group="DEFAULT", minimum=1, maximum=10_000, upstream=True,
+    )
+
+    # --- the client beneath
+    client_options: dict[str, str] = row(
+        {},
+        "Any other option of librdkafka as name:value pairs. Applied last, over everything else, "
+        "and logged.",
+    )
+
+    notifications: NotifierSettings = NotifierSettings()
+
+    def __post_init__(self) -> None:
+        """Raise one ConfigurationError that names everything that is wrong."""
+        problems = [problem for check in (self._ranges, self._combinations) for problem in check()]
+        if problems:
+            raise ConfigurationError("; ".join(problems))
+
+    def _ranges(self) -> list[str]:
+        problems = []
+        for name, option in OPTIONS.items():
+            try:
+                option.check(getattr(self, name))
+            except ConfigurationError as error:
+                problems.append(str(error))
+        return problems
+
+    def _combinations(self) -> list[str]:
+        problems = []
+        if self.enable_auto_commit:
+            problems.append(
+                "option enable_auto_commit: true is refused, since it loses notifications; remove "
+                "it (offsets are committed synchronously before the dispatch)"
+            )
+        if bool(self.ssl_client_cert_file) != bool(self.ssl_client_key_file):
+            problems.append(
+                "options ssl_client_cert_file and ssl_client_key_file: one is set without the other"
+            )
+        try:
+            RecordKey(self.record_key)
+        except ConfigurationError as error:
+            problems.append(str(error))
+        return problems
+
+
+OPTIONS: Mapping[str, Option] = options_of(Settings)
+"""Every option of Settings by name, in the order of the samples and docs."""
+
+
+def parse_query(query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that a URL's query overrides, parsed by their options' types.
+
+    Raises one ConfigurationError that names every unknown option and every wrong value.
+    """
+    values: dict[str, Any] = {}
+    problems = []
+    for name, text in query.items():
+        option = OPTIONS.get(name)
+        if option is None:
+            close = difflib.get_close_matches(name, OPTIONS, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            problems.append(
+                f"the URL's option {name!r} is unknown{hint} (librdkafka's own options go into "
+                "client_options=name:value)"
+            )
+            continue
+        try:
+            values[name] = option.parse(text)
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    return values

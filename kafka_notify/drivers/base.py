@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The boundary to Kafka: what a driver is, and how one is found by a URL's scheme.
+
+The runtime knows Kafka by these protocols alone. To add a driver, implement ``Driver`` and name it
+in an entry point of the group ``kafka_notify.drivers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.settings import Settings
+from kafka_notify.core.url import TransportURL
+from kafka_notify.errors import BrokerError, DeliveryError, DriverNotFound
+
+NAMESPACE = "kafka_notify.drivers"
+
+OnReport = Callable[[Any, str, int, int, "DeliveryError | None"], None]
+"""Called with (token, topic, partition, offset, error): once for each record that was queued."""
+OnProblem = Callable[[BrokerError], None]
+"""Called with what the client says of its connections; from any thread, must not block."""
+OnPartitions = Callable[[Sequence[Partition]], None]
+
+
+class ProducerClient(Protocol):
+    """Queue records and report on each. Idempotent, acks=all: order per partition is kept."""
+
+    def send(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        token: Any = None,
+    ) -> None:
+        """Queue one record; its report comes from ``poll``. Never blocks. Threads: any.
+
+        Raises SendBufferFull when there is no room now, DeliveryRefused when the record can never
+        be taken (too large); neither is reported on a second time.
+        """
+
+    def poll(self, timeout_s: float) -> None:
+        """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until all is reported on, at most ``timeout_s``; return how many records are left."""
+
+    def purge(self) -> None:
+        """Give up all that is queued: each record is reported on as failed by the next poll."""
+
+    def abandon(self) -> None:
+        """Forget the client without touching it: called in a child of fork, where it is dead."""
+
+    def close(self) -> None:
+        """Release the client; what was not flushed is lost. Idempotent."""
+
+
+class ConsumerClient(Protocol):
+    """One member of one consumer group. All calls from the thread that owns it, but ``abandon``."""
+
+    def subscribe(
+        self,
+        topics: Iterable[str],
+        *,
+        on_assigned: OnPartitions,
+        on_revoked: OnPartitions,
+        on_lost: OnPartitions,
+    ) -> None:
+        """Join the group for these topics, whether they exist yet or not.
+
+        The callbacks run inside ``take`` (and ``close``), with the partitions that come or go.
+        ``on_revoked`` runs before the partitions are given up, so commits in it still count;
+        ``on_lost`` after they have gone to somebody else. A partition starts at the group's
+        committed offset, without one at its start.
+        """
+
+    def take(self, limit: int, timeout_s: float) -> list[Record]:
+        """Return what is there, at most ``limit`` records; wait ``timeout_s`` for a first one.
+
+        Never waits to fill the list. Raises ConsumerFenced when the client has ended for good.
+        """
+
+    def committed(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int | None]:
+        """Return the group's committed next offsets; None where it has none.
+
+        Raises BrokerUnavailable or BrokerRefused.
+        """
+
+    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Store the offsets to go on from, synchronously.
+
+        Raises AssignmentLost when this member may not commit them any more, CommitFailed with
+        ``retriable`` for everything else. Blocks at most the client's socket time-out.
+        """
+
+    def start_offsets(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return the first offset of each partition. Raises as ``committed``."""
+
+    def end_offsets(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return the offset that the next record of each partition will get. Raises likewise."""
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Let ``take`` return no records of these partitions until ``resume``."""
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """End a pause."""
+
+    def abandon(self) -> None:
+        """Forget the client without touching it: called in a child of fork."""
+
+    def close(self) -> None:
+        """Leave the group and release the client. Idempotent; bounded by the client."""
+
+
+class AdminClient(Protocol):
+    """Ask for topics and make them. Threads: any."""
+
+    def partition_counts(self, topics: Iterable[str], timeout_s: float) -> dict[str, int]:
+        """Return how many partitions each of these topics has; without those that do not exist.
+
+        Creates nothing. Raises BrokerUnavailable (which names the addresses and the cause) or
+        BrokerRefused.
+        """
+
+    def create_topics(
+        self,
+        topics: Sequence[str],
+        *,
+        partitions: int,
+        replication_factor: int,
+        timeout_s: float,
+    ) -> dict[str, BrokerError | None]:
+        """Create topics; -1 leaves a number to the broker. Return what went wrong for each.
+
+        A topic that exists already counts as created.
+        """
+
+    def abandon(self) -> None:
+        """Forget the client without touching it: called in a child of fork."""
+
+    def close(self) -> None:
+        """Release the client. Idempotent."""
+
+
+class Driver(Protocol):
+    """One cluster, as a transport's URL and settings name it. Making one connects to nothing."""
+
+    def __init__(self, url: TransportURL, settings: Settings) -> None:
+        """Check that the URL has what this driver needs; raise InvalidTransportURL otherwise."""
+
+    @property
+    def address(self) -> str:
+        """Where the cluster is, for messages; no secrets."""
+
+    def new_producer(self, *, on_report: OnReport, on_problem: OnProblem) -> ProducerClient:
+        """Return a new producer; reports and problems come through the callbacks."""
+
+    def new_consumer(self, group: str, *, on_problem: OnProblem) -> ConsumerClient:
+        """Return a new consumer of ``group``; it joins when it subscribes."""
+
+    def new_admin(self, *, on_problem: OnProblem) -> AdminClient:
+        """Return a new admin client."""
+
+    def close(self) -> None:
+        """Release what the driver itself holds (an embedded cluster); its clients are closed."""
+
+
+def load_driver(url: TransportURL, settings: Settings) -> Driver:
+    """Return the driver that the URL's scheme names.
+
+    Raises DriverNotFound, which lists the drivers installed, or what the driver raises of the URL.
+    """
+    from stevedore import exception, extension  # noqa: PLC0415 - 0.1 s that importing us need not cost
+    from stevedore.driver import DriverManager  # noqa: PLC0415
+
+    name = url.transport or ""
+    try:
+        factory = DriverManager(NAMESPACE, name, on_load_failure_callback=_reraise).driver
+    except exception.NoMatches as error:
+        installed = sorted(extension.ExtensionManager(NAMESPACE).names())
+        raise DriverNotFound(
+            f"no driver named {name!r} for {url.redacted()}; installed are {', '.join(installed)}"
+        ) from error
+    return cast(Driver, factory(url, settings))
+
+
+def _reraise(_manager: Any, _entry_point: Any, error: BaseException) -> None:
+    raise error
