@@ -7,6 +7,7 @@
       ConfigurationError (ValueError)
         InvalidTransportURL   InvalidName    InvalidTarget
         DriverNotFound        MissingExtra   InvalidEndpoint
+        RequeueUnsupported (NotImplementedError)
       BrokerError             .code .retriable
         BrokerUnavailable     BrokerRefused
       DeliveryError           .topic .message_id .attempts
@@ -65,6 +66,10 @@ class MissingExtra(ConfigurationError):
 
 class InvalidEndpoint(ConfigurationError):
     """Raised when an endpoint can never be called: it has no method named after a priority."""
+
+
+class RequeueUnsupported(ConfigurationError, NotImplementedError):
+    """Raised when requeueing is asked for where notifications are committed before dispatch."""
 
 
 class BrokerError(KafkaNotifyError):
@@ -150,7 +155,9 @@ class AssignmentLost(ConsumeError):
 class ConsumerFenced(ConsumeError):
     """Raised when a consumer client has ended for good and must be made anew."""
 
-    def __init__(self, message: str, *, code: str = "", unsupported_protocol: bool = False) -> None:
+    def __init__(
+        self, message: str, *, code: str = "", unsupported_protocol: bool = False
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.unsupported_protocol = unsupported_protocol

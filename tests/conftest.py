@@ -39,6 +39,7 @@ def kafka() -> Iterator[Kafka]:
     if bootstrap:
         yield Kafka(bootstrap=bootstrap)
         return
+    # Here, because only this fixture needs the [broker] extra.
     from kafka_notify.broker import Cluster
 
     with Cluster(nodes=1) as cluster:

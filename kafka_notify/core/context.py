@@ -11,14 +11,38 @@ from collections.abc import Collection
 from typing import Any
 
 _SAFE_FIELDS = frozenset(
-    """
-    user_id project_id domain_id user_domain_id project_domain_id request_id roles user_name
-    project_name domain_name user_domain_name project_domain_name service_user_id
-    service_user_domain_id service_user_domain_name service_project_id service_project_name
-    service_project_domain_id service_project_domain_name service_roles global_request_id
-    system_scope is_admin
-    user project tenant domain user_domain project_domain user_identity
-    """.split()
+    [
+        "user_id",
+        "project_id",
+        "domain_id",
+        "user_domain_id",
+        "project_domain_id",
+        "request_id",
+        "roles",
+        "user_name",
+        "project_name",
+        "domain_name",
+        "user_domain_name",
+        "project_domain_name",
+        "service_user_id",
+        "service_user_domain_id",
+        "service_user_domain_name",
+        "service_project_id",
+        "service_project_name",
+        "service_project_domain_id",
+        "service_project_domain_name",
+        "service_roles",
+        "global_request_id",
+        "system_scope",
+        "is_admin",
+        "user",
+        "project",
+        "tenant",
+        "domain",
+        "user_domain",
+        "project_domain",
+        "user_identity",
+    ]
 )
 """The last line has the older names that to_dict() gives to fields of the lines before."""
 

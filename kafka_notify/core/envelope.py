@@ -141,7 +141,7 @@ def _find_culprit(value: Any, path: str = "", depth: int = 0) -> tuple[str, str]
         for name, part in value.items():
             if not isinstance(name, (str, int, float, type(None))):
                 return path or "the top", f"has the key {name!r}; JSON's keys are strings"
-            found = _find_culprit(part, f"{path}/{name}" if path else name, depth + 1)
+            found = _find_culprit(part, f"{path}/{name}" if path else str(name), depth + 1)
             if found[1]:
                 return found
         return "", ""

@@ -45,7 +45,9 @@ class NotificationFilter:
         metadata: Mapping[str, str] | None = None,
         payload: Mapping[str, str] | None = None,
     ) -> None:
-        self._publisher_id = None if publisher_id is None else _compile(publisher_id, "publisher_id")
+        self._publisher_id = (
+            None if publisher_id is None else _compile(publisher_id, "publisher_id")
+        )
         self._event_type = None if event_type is None else _compile(event_type, "event_type")
         self._context = _compile_all(context, "context")
         self._metadata = _compile_all(metadata, "metadata")
@@ -73,4 +75,6 @@ def _all_match(patterns: _Patterns, fields: Any) -> bool:
         return True
     if not isinstance(fields, Mapping):
         return False
-    return all(name in fields and _matches(pattern, fields[name]) for name, pattern in patterns.items())
+    return all(
+        name in fields and _matches(pattern, fields[name]) for name, pattern in patterns.items()
+    )

@@ -23,8 +23,8 @@ def _refuse_illegal(part: str, *, what: str) -> None:
     bad = _ILLEGAL.search(part)
     if bad:
         raise InvalidName(
-            f"{what} {part!r}: the character {bad.group()!r} at position {bad.start() + 1} is illegal "
-            "in a Kafka topic's name; only a-z, A-Z, 0-9, '.', '_' and '-' are legal"
+            f"{what} {part!r}: the character {bad.group()!r} at position {bad.start() + 1} is "
+            "illegal in a Kafka topic's name; only a-z, A-Z, 0-9, '.', '_' and '-' are legal"
         )
 
 
@@ -91,10 +91,16 @@ def group_name(pool: str | None, default_group: str) -> str:
     name = pool or default_group
     what = "pool" if pool else "consumer_group"
     if not name:
-        raise InvalidName("consumer_group is empty: Kafka needs a group id; give the listener a pool")
+        raise InvalidName(
+            "consumer_group is empty: Kafka needs a group id; give the listener a pool"
+        )
     bad = next((char for char in name if not char.isprintable()), None)
     if bad is not None:
-        raise InvalidName(f"{what} {name!r}: the character {bad!r} cannot be part of a group's name")
+        raise InvalidName(
+            f"{what} {name!r}: the character {bad!r} cannot be part of a group's name"
+        )
     if len(name) > MAX_NAME_LENGTH:
-        raise InvalidName(f"{what} {name[:40]}…: {len(name)} characters, {MAX_NAME_LENGTH} at most")
+        raise InvalidName(
+            f"{what} {name[:40]}…: {len(name)} characters, {MAX_NAME_LENGTH} at most"
+        )
     return name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +129,7 @@ def _parse_dict(text: str) -> dict[str, str]:
     return pairs
 
 
-_PARSERS = {
+_PARSERS: dict[type, Callable[[str], Any]] = {
     str: str,
     int: int,
     float: _parse_float,

@@ -31,8 +31,8 @@ class RecordKey:
             return
         if root not in _ROOTS or not path or not all(path):
             raise ConfigurationError(
-                f"option record_key: {text!r} is unknown; take {', '.join(_NAMED)}, or a path such "
-                "as payload/instance_id or context/project_id"
+                f"option record_key: {text!r} is unknown; take {', '.join(_NAMED)}, or a path "
+                "such as payload/instance_id or context/project_id"
             )
 
     def of(

@@ -56,7 +56,9 @@ class Settings:
         librdkafka="ssl.ca.location",
     )
     ssl_client_cert_file: str = row(
-        "", "PEM file of the client's certificate.", upstream=True,
+        "",
+        "PEM file of the client's certificate.",
+        upstream=True,
         librdkafka="ssl.certificate.location",
     )
     ssl_client_key_file: str = row(
@@ -65,28 +67,36 @@ class Settings:
     ssl_client_key_password: str = row(
         "",
         "Password of the client's key.",
-        secret=True, upstream=True, librdkafka="ssl.key.password",
+        secret=True,
+        upstream=True,
+        librdkafka="ssl.key.password",
     )
     connect_timeout: float = row(
         10.0,
         "How long a first answer of the cluster may take before it counts as unreachable.",
-        unit="seconds", minimum=0.1, maximum=300,
+        unit="seconds",
+        minimum=0.1,
+        maximum=300,
     )
     close_timeout: float = row(
         30.0,
         "How long closing a transport, or leaving the process, waits for records that are still "
         "on their way; what is left then is named in the log.",
-        unit="seconds", minimum=0, maximum=3600,
+        unit="seconds",
+        minimum=0,
+        maximum=3600,
     )
     topic_partitions: int = row(
         -1,
         "Partitions of a topic that a listener creates; -1 leaves it to the broker.",
-        minimum=-1, maximum=100_000,
+        minimum=-1,
+        maximum=100_000,
     )
     topic_replication_factor: int = row(
         -1,
         "Replicas of a topic that a listener creates; -1 leaves it to the broker.",
-        minimum=-1, maximum=1000,
+        minimum=-1,
+        maximum=1000,
     )
 
     # --- sending
@@ -101,20 +111,26 @@ class Settings:
         300.0,
         "With delivery=report: how long a record may wait for its broker before its report says "
         "that it failed.",
-        unit="seconds", minimum=1, maximum=2_000_000, librdkafka="message.timeout.ms",
+        unit="seconds",
+        minimum=1,
+        maximum=2_000_000,
+        librdkafka="message.timeout.ms",
     )
     confirm_timeout: float = row(
         30.0,
         "With delivery=confirm: how long one attempt may take; the notifier's retry says how "
         "many attempts there are.",
-        unit="seconds", minimum=1, maximum=2_000_000, librdkafka="message.timeout.ms",
+        unit="seconds",
+        minimum=1,
+        maximum=2_000_000,
+        librdkafka="message.timeout.ms",
     )
     record_key: str = row(
         "publisher_id",
         "What orders notifications: those of one key stay in order and share a partition. "
         "'none', 'publisher_id', 'event_type', or a path into the notification such as "
         "payload/instance_id or context/project_id ('/' separates); where the path leads nowhere "
-        "the publisher_id stands in. Listeners take it for the order of records without a key.",
+        "the publisher_id stands in. Records without a key are dispatched in no particular order.",
     )
     context_fields: tuple[str, ...] = row(
         (),
@@ -124,51 +140,70 @@ class Settings:
     max_record_bytes: int = row(
         1_000_000,
         "The largest record, key and headers included; larger ones raise DeliveryRefused.",
-        unit="bytes", minimum=1000, maximum=_MAX_RECORD_BYTES, librdkafka="message.max.bytes",
+        unit="bytes",
+        minimum=1000,
+        maximum=_MAX_RECORD_BYTES,
+        librdkafka="message.max.bytes",
     )
     send_buffer_records: int = row(
         100_000,
         "How many records may wait for their delivery report.",
-        minimum=1, maximum=10_000_000, librdkafka="queue.buffering.max.messages",
+        minimum=1,
+        maximum=10_000_000,
+        librdkafka="queue.buffering.max.messages",
     )
     send_buffer_bytes: int = row(
         67_108_864,
         "How many bytes of records may wait for their delivery report.",
-        unit="bytes", minimum=1024, maximum=2_147_483_647,
+        unit="bytes",
+        minimum=1024,
+        maximum=2_147_483_647,
     )
     send_block_timeout: float = row(
         10.0,
         "How long a send waits for room in a full buffer before it raises SendBufferFull.",
-        unit="seconds", minimum=0, maximum=3600,
+        unit="seconds",
+        minimum=0,
+        maximum=3600,
     )
     producer_batch_timeout: float = row(
         0.0,
         "How long records wait for others to share a request with.",
-        unit="seconds", minimum=0, maximum=900, upstream=True, librdkafka="linger.ms",
+        unit="seconds",
+        minimum=0,
+        maximum=900,
+        upstream=True,
+        librdkafka="linger.ms",
     )
     producer_batch_size: int = row(
         16384,
         "The most records in one batch.",
-        minimum=1, maximum=1_000_000, upstream=True, librdkafka="batch.num.messages",
+        minimum=1,
+        maximum=1_000_000,
+        upstream=True,
+        librdkafka="batch.num.messages",
     )
     compression_codec: str = row(
         "none",
         "Compression of what is sent.",
         choices=("none", "gzip", "snappy", "lz4", "zstd"),
-        upstream=True, librdkafka="compression.codec",
+        upstream=True,
+        librdkafka="compression.codec",
     )
 
     # --- receiving
     consumer_group: str = row(
         "oslo_messaging_consumer",
         "Consumer group of listeners that have no pool.",
-        upstream=True, librdkafka="group.id",
+        upstream=True,
+        librdkafka="group.id",
     )
     group_protocol: str = row(
         "auto",
         "'consumer' is the protocol of KIP-848 (Kafka 4, or 3.7 with it switched on), 'classic' "
         "the older one with the range assignor; 'auto' takes the first where the cluster has it.",
-        choices=("auto", "consumer", "classic"), librdkafka="group.protocol",
+        choices=("auto", "consumer", "classic"),
+        librdkafka="group.protocol",
     )
     group_start: str = row(
         "end",
@@ -179,42 +214,57 @@ class Settings:
     start_timeout: float = row(
         15.0,
         "How long start() of a listener may take.",
-        unit="seconds", minimum=1, maximum=600,
+        unit="seconds",
+        minimum=1,
+        maximum=600,
     )
     topic_refresh: float = row(
         5.0,
         "How often a listener looks for new topics and partitions.",
-        unit="seconds", minimum=0.1, maximum=3600,
+        unit="seconds",
+        minimum=0.1,
+        maximum=3600,
         librdkafka="topic.metadata.refresh.interval.ms",
     )
     dispatch_window: int = row(
         500,
         "The most records that are committed and not yet through their endpoints: what a crash "
         "can lose. A larger window only helps endpoints that are very quick.",
-        minimum=1, maximum=1_000_000,
+        minimum=1,
+        maximum=1_000_000,
     )
     drain_timeout: float = row(
         30.0,
         "How long a listener that loses partitions, or stops, waits for endpoints that still run; "
         "after that it lets go and says what it left behind.",
-        unit="seconds", minimum=0, maximum=3600,
+        unit="seconds",
+        minimum=0,
+        maximum=3600,
     )
     max_poll_records: int = row(
         500,
         "The most records that one poll takes, and one commit covers.",
-        minimum=1, maximum=1_000_000, upstream=True,
+        minimum=1,
+        maximum=1_000_000,
+        upstream=True,
     )
     kafka_max_fetch_bytes: int = row(
         1_048_576,
         "The most bytes of one partition in one fetch.",
-        unit="bytes", minimum=1, maximum=1_000_000_000, upstream=True,
+        unit="bytes",
+        minimum=1,
+        maximum=1_000_000_000,
+        upstream=True,
         librdkafka="max.partition.fetch.bytes",
     )
     kafka_consumer_timeout: float = row(
         1.0,
         "How long one poll waits for a first record before the listener looks after its other "
         "duties. It delays nothing: a record that is there is taken at once.",
-        unit="seconds", minimum=0.01, maximum=60, upstream=True,
+        unit="seconds",
+        minimum=0.01,
+        maximum=60,
+        upstream=True,
     )
     enable_auto_commit: bool = row(
         False,
@@ -224,7 +274,10 @@ class Settings:
     executor_thread_pool_size: int = row(
         64,
         "How many endpoints may run side by side in one listener.",
-        group="DEFAULT", minimum=1, maximum=10_000, upstream=True,
+        group="DEFAULT",
+        minimum=1,
+        maximum=10_000,
+        upstream=True,
     )
 
     # --- the client beneath
@@ -260,7 +313,7 @@ class Settings:
             )
         if bool(self.ssl_client_cert_file) != bool(self.ssl_client_key_file):
             problems.append(
-                "options ssl_client_cert_file and ssl_client_key_file: one is set without the other"
+                "options ssl_client_cert_file, ssl_client_key_file: one is set without the other"
             )
         try:
             RecordKey(self.record_key)

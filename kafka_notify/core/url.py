@@ -135,6 +135,8 @@ def parse_url(text: str) -> TransportURL:
 
     Raises InvalidTransportURL that names the part that is wrong and never shows a password.
     """
+    if not isinstance(text, str):
+        raise InvalidTransportURL(repr(text), "a URL is a text")
     return _Parser(text).parse()
 
 
@@ -143,14 +145,12 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._safe = redact_text(text) if isinstance(text, str) else repr(type(text).__name__)
+        self._safe = redact_text(text)
 
     def _error(self, problem: str) -> InvalidTransportURL:
         return InvalidTransportURL(self._safe, problem)
 
     def parse(self) -> TransportURL:
-        if not isinstance(self._text, str):
-            raise self._error("a URL is a string")
         scheme, separator, rest = self._text.strip().partition("://")
         if not separator:
             raise self._error("no scheme; it must begin with driver://, for example kafka://")
@@ -219,7 +219,9 @@ class _Parser:
     def _port(self, text: str, address: str) -> int:
         if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MAX_PORT:
             # Without credentials, 'user:pass' of a forgotten host looks like a port.
-            raise self._error(f"the port of host {address.partition(':')[0]!r} is not 1–{_MAX_PORT}")
+            raise self._error(
+                f"the port of host {address.partition(':')[0]!r} is not 1 to {_MAX_PORT}"
+            )
         return int(text)
 
     def _query(self, text: str) -> dict[str, str]:

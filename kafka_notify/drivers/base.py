@@ -46,7 +46,7 @@ class ProducerClient(Protocol):
         """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
 
     def flush(self, timeout_s: float) -> int:
-        """Wait until all is reported on, at most ``timeout_s``; return how many records are left."""
+        """Wait until all is reported on, at most ``timeout_s``; return how many are left."""
 
     def purge(self) -> None:
         """Give up all that is queued: each record is reported on as failed by the next poll."""
@@ -59,7 +59,7 @@ class ProducerClient(Protocol):
 
 
 class ConsumerClient(Protocol):
-    """One member of one consumer group. All calls from the thread that owns it, but ``abandon``."""
+    """One member of one consumer group. All calls from its one thread, but ``abandon``."""
 
     def subscribe(
         self,
@@ -179,8 +179,8 @@ def load_driver(url: TransportURL, settings: Settings) -> Driver:
 
     Raises DriverNotFound, which lists the drivers installed, or what the driver raises of the URL.
     """
-    from stevedore import exception, extension  # noqa: PLC0415 - 0.1 s that importing us need not cost
-    from stevedore.driver import DriverManager  # noqa: PLC0415
+    from stevedore import exception, extension
+    from stevedore.driver import DriverManager
 
     name = url.transport or ""
     try:

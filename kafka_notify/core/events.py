@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that happens and is worth telling: a closed list, one class each.
+
+The code that finds something out emits; logs, metrics and tests subscribe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kafka_notify.core.message import Partition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFailed(Event):
+    """A record did not reach Kafka and nobody waits for it who could be told otherwise."""
+
+    topic: str
+    message_id: str | None
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsUnsent(Event):
+    """A transport was closed before Kafka had confirmed these records; each is reported on."""
+
+    count: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionProblem(Event):
+    """The client says that something is wrong with its connections."""
+
+    address: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextOmitted(Event):
+    """A notification goes without its context, which could not be made safe to send."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicsCreated(Event):
+    """A listener made the topics that it is to listen on."""
+
+    topics: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicsMissing(Event):
+    """Topics do not exist and could not be made; they are read from their start once they do."""
+
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupStarted(Event):
+    """A group that had no offsets in these topics has its start committed now."""
+
+    group: str
+    start: str
+    offsets: Mapping[Partition, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicsJoinedLate(Event):
+    """A running group gets topics that it had no offsets in: they are read from their start."""
+
+    group: str
+    topics: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionsAssigned(Event):
+    """A listener reads these partitions from now on."""
+
+    group: str
+    partitions: Sequence[Partition]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionsRevoked(Event):
+    """A listener has given these partitions up in an orderly way."""
+
+    group: str
+    partitions: Sequence[Partition]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionsLost(Event):
+    """The group gave a listener's partitions to another, having taken it for dead."""
+
+    group: str
+    partitions: Sequence[Partition]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSlow(Event):
+    """A listener has its start committed, but the group has given it no partitions yet."""
+
+    group: str
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRetried(Event):
+    """A commit failed and is tried again; nothing of it is dispatched before it succeeds."""
+
+    group: str
+    attempt: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitAbandoned(Event):
+    """Records were let go uncommitted, since their partitions went to another member.
+
+    ``unknown`` tells that an attempt's outcome never came: the offsets may be stored after all,
+    and then nobody dispatches these records.
+    """
+
+    group: str
+    partitions: Sequence[Partition]
+    records: int
+    unknown: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordUndecodable(Event):
+    """A record is no notification; it was counted and skipped."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointFailed(Event):
+    """An endpoint raised; the notification counts as handled."""
+
+    endpoint: str
+    message_ids: Sequence[str | None]
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind(Event):
+    """Endpoints still ran when the time to wait for them was over; theirs are committed."""
+
+    group: str
+    records: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerReopened(Event):
+    """A consumer client ended for good and was made anew."""
+
+    group: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerFailed(Event):
+    """A listener's thread came upon an error that it goes on after, in a moment."""
+
+    group: str
+    error: BaseException
+
+
+Subscriber = Callable[[Event], None]
+
+
+class Monitor:
+    """Where events go. Subscribers are called in the emitting thread and must not block."""
+
+    def __init__(self) -> None:
+        self._subscribers: tuple[Subscriber, ...] = ()
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Add a subscriber. Threads: any; sees the events that come after it."""
+        self._subscribers = (*self._subscribers, subscriber)
+
+    def emit(self, event: Event) -> None:
+        """Tell all subscribers."""
+        for subscriber in self._subscribers:
+            subscriber(event)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Order per key, side by side otherwise: which unit of work may run now.
+
+A unit is one record, or one batch of them. It may run when in the lane of each of its keys it is
+the first. Units without keys (records sent without one) may always run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from kafka_notify.core.message import Partition, Record
+
+LaneKey = tuple[str, bytes]
+"""(topic, record key): a key means nothing beyond its topic."""
+
+
+class Unit:
+    """Records that go to the endpoints in one call, and the lanes that they stand in."""
+
+    __slots__ = ("_behind", "keys", "records")
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self.keys: frozenset[LaneKey] = frozenset(
+            (record.topic, record.key) for record in records if record.key is not None
+        )
+        self._behind = 0
+
+    def next_offsets(self) -> dict[Partition, int]:
+        """Return the offset after the last record of each partition."""
+        offsets: dict[Partition, int] = {}
+        for record in self.records:
+            offsets[record.where] = record.offset + 1
+        return offsets
+
+
+class Lanes:
+    """The lanes of one listener. Not locked: its owner calls it under a lock of his."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[LaneKey, deque[Unit]] = {}
+
+    def __repr__(self) -> str:
+        """Tell how many lanes are in use and how many units stand in them."""
+        return f"<Lanes {len(self._lanes)} lanes, {sum(map(len, self._lanes.values()))} places>"
+
+    def add(self, units: Iterable[Unit]) -> list[Unit]:
+        """Line up units in their order; return those that may run at once."""
+        ready = []
+        for unit in units:
+            unit._behind = 0
+            for key in unit.keys:
+                lane = self._lanes.get(key)
+                if lane is None:
+                    self._lanes[key] = deque((unit,))
+                else:
+                    lane.append(unit)
+                    unit._behind += 1
+            if not unit._behind:
+                ready.append(unit)
+        return ready
+
+    def finish(self, unit: Unit) -> list[Unit]:
+        """Take a unit that has run out of its lanes; return those that may run now."""
+        ready = []
+        for key in unit.keys:
+            lane = self._lanes[key]
+            lane.popleft()
+            if not lane:
+                del self._lanes[key]
+                continue
+            following = lane[0]
+            following._behind -= 1
+            if not following._behind:
+                ready.append(following)
+        return ready

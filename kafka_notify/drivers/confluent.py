@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver ``kafka``: Apache Kafka over confluent_kafka (librdkafka).
+
+URL: ``kafka://[user:password@]host[:9092][,host…]/vhost?option=value``. The user counts with
+security_protocol=SASL_PLAINTEXT or SASL_SSL only. What a cluster, a group or a topic means to
+notifications is not known here.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from kafka_notify.core.settings import Settings
+from kafka_notify.core.url import TransportURL
+from kafka_notify.drivers import confluent_config
+from kafka_notify.drivers.base import OnProblem, OnReport
+from kafka_notify.drivers.confluent_admin import KafkaAdmin
+from kafka_notify.drivers.confluent_client import make
+from kafka_notify.drivers.confluent_consumer import KafkaConsumer
+from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.drivers.confluent_producer import KafkaProducer
+
+LOG = logging.getLogger(__name__)
+
+
+class KafkaDriver:
+    """One Kafka cluster; see ``drivers.base.Driver``."""
+
+    def __init__(self, url: TransportURL, settings: Settings) -> None:
+        self._settings = settings
+        self._address = confluent_config.bootstrap(url)
+        self._shared = confluent_config.connection(url, settings, address=self._address)
+        self._classic_cluster = False
+        if settings.client_options:
+            LOG.info(
+                "client_options for librdkafka: %s", confluent_config.describe_options(settings)
+            )
+        forbidden = confluent_config.forbidden_options(settings)
+        if settings.group_protocol == "auto" and forbidden:
+            LOG.info(
+                "group_protocol=auto takes the classic protocol: client_options has %s, which "
+                "KIP-848 forbids",
+                ", ".join(forbidden),
+            )
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the bootstrap servers, joined by commas."""
+        return self._address
+
+    def new_producer(self, *, on_report: OnReport, on_problem: OnProblem) -> KafkaProducer:
+        """Return a new producer."""
+        problems = Problems(address=self._address, on_problem=on_problem)
+        config = confluent_config.producer(self._shared, self._settings)
+        return KafkaProducer(
+            make(Producer, config, problems=problems),
+            address=self._address,
+            problems=problems,
+            on_report=on_report,
+        )
+
+    def new_consumer(self, group: str, *, on_problem: OnProblem) -> KafkaConsumer:
+        """Return a new consumer of ``group``; it joins when it subscribes."""
+        problems = Problems(address=self._address, on_problem=on_problem)
+        protocol = confluent_config.group_protocol(
+            self._settings, classic_cluster=self._classic_cluster
+        )
+        config = confluent_config.consumer(
+            self._shared, self._settings, group=group, protocol=protocol
+        )
+        may_fall_back = protocol == "consumer" and self._settings.group_protocol == "auto"
+        return KafkaConsumer(
+            make(Consumer, config, problems=problems),
+            group=group,
+            address=self._address,
+            problems=problems,
+            on_unsupported=partial(self._use_classic, group) if may_fall_back else None,
+        )
+
+    def _use_classic(self, group: str) -> None:
+        self._classic_cluster = True
+        LOG.info(
+            "group_protocol=auto takes the classic protocol from now on: %s refused the one of "
+            "KIP-848 to group %s",
+            self._address,
+            group,
+        )
+
+    def new_admin(self, *, on_problem: OnProblem) -> KafkaAdmin:
+        """Return a new admin client."""
+        problems = Problems(address=self._address, on_problem=on_problem)
+        config = confluent_config.admin(self._shared, self._settings)
+        return KafkaAdmin(
+            make(AdminClient, config, problems=problems),
+            address=self._address,
+            problems=problems,
+        )
+
+    def close(self) -> None:
+        """Release nothing: the clients are closed by those who made them."""

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making and forgetting a confluent_kafka client of any kind."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException
+
+from kafka_notify.drivers.confluent_config import Config
+from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.errors import ConfigurationError
+
+LOG = logging.getLogger("kafka_notify.librdkafka")
+"""Where librdkafka's own log lines go, instead of to stderr."""
+
+T = TypeVar("T")
+
+
+def make(kind: Callable[[dict[str, Any]], T], config: Config, *, problems: Problems) -> T:
+    """Return a new client; connects in the background.
+
+    Raises ConfigurationError with the name of the option that librdkafka does not know, or whose
+    value it refuses.
+    """
+    try:
+        return kind({**config, "error_cb": problems.heard, "logger": LOG})
+    except (KafkaException, TypeError, ValueError) as error:
+        cause = error.args[0] if isinstance(error, KafkaException) else error
+        text = cause.str() if isinstance(error, KafkaException) else str(cause)
+        raise ConfigurationError(
+            f"librdkafka refuses its configuration: {text} (see the option client_options, and "
+            "the option of ours that feeds this key)"
+        ) from error
+
+
+def leak(client: object | None) -> None:
+    """Keep ``client`` from ever being destroyed, in a child of fork.
+
+    librdkafka's threads do not exist in the child; its destructor would wait for them for ever,
+    or send the parent's goodbye over the parent's connections. So one reference is leaked on
+    purpose: neither the garbage collector nor the interpreter's exit reaches the destructor.
+    """
+    if client is not None:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))

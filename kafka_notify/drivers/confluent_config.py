@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From our settings and a transport URL to librdkafka's keys; seconds become milliseconds here.
+
+Pure but for two log lines. See librdkafka's CONFIGURATION.md for the keys.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from kafka_notify.core.settings import Settings
+from kafka_notify.core.url import REDACTED, TransportURL, addresses, is_secret
+from kafka_notify.errors import InvalidTransportURL
+
+LOG = logging.getLogger(__name__)
+
+DEFAULT_PORT = 9092
+CLIENT_ID = "kafka-notify"
+
+Config = dict[str, str | int | float | bool]
+
+FORBIDDEN_BY_KIP_848 = frozenset(
+    (
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+        "partition.assignment.strategy",
+        "group.protocol.type",
+    )
+)
+"""librdkafka refuses these with group.protocol=consumer: the brokers decide them there."""
+
+# librdkafka warns of options that its kind of client ignores, so each kind is given its own.
+_CONSUMER_ONLY = (
+    "group.", "session.timeout.", "heartbeat.", "partition.assignment.", "coordinator.query.",
+    "max.poll.", "enable.auto.", "auto.commit.", "auto.offset.", "queued.", "fetch.",
+    "max.partition.fetch.", "offset.store.", "isolation.", "enable.partition.eof", "check.crcs",
+    "consume.",
+)  # fmt: skip
+_PRODUCER_ONLY = (
+    "transaction", "enable.idempotence", "enable.gapless.", "queue.buffering.", "linger.",
+    "message.send.", "retries", "compression.", "batch.", "delivery.", "sticky.", "acks",
+    "request.required.", "request.timeout.", "message.timeout.", "partitioner", "queuing.",
+    "dr_", "produce.",
+)  # fmt: skip
+
+_SASL_WITH_PASSWORD = ("PLAIN", "SCRAM-")
+_LEAST_POLL_INTERVAL_S = 300.0
+_POLL_INTERVAL_MARGIN_S = 60.0
+_USUAL_FETCH_BYTES = 52_428_800
+_USUAL_RECEIVE_BYTES = 100_000_000
+_RESPONSE_OVERHEAD_BYTES = (
+    512  # librdkafka's rule: receive.message.max.bytes ≥ fetch.max.bytes + 512
+)
+
+_warned: set[str] = set()
+
+
+def bootstrap(url: TransportURL) -> str:
+    """Return ``host:port[,…]`` of the URL; raise InvalidTransportURL when it names no host."""
+    if not any(host.hostname for host in url.hosts):
+        raise InvalidTransportURL(
+            url.redacted(), "it names no host; write kafka://host:9092/ (several: host1,host2)"
+        )
+    return addresses(url.hosts, DEFAULT_PORT)
+
+
+def connection(url: TransportURL, settings: Settings, *, address: str) -> Config:
+    """Return the keys that all kinds of clients share.
+
+    Raises InvalidTransportURL when the SASL mechanism needs a user and the URL has none.
+    """
+    config: Config = {
+        "bootstrap.servers": address,
+        "client.id": CLIENT_ID,
+        "security.protocol": settings.security_protocol,
+        # A broker that comes back is found within about a second.
+        "reconnect.backoff.ms": 100,
+        "reconnect.backoff.max.ms": 1000,
+        "socket.keepalive.enable": True,
+        "socket.connection.setup.timeout.ms": max(1000, _ms(settings.connect_timeout)),
+    }
+    secured = {
+        "ssl.ca.location": settings.ssl_cafile,
+        "ssl.certificate.location": settings.ssl_client_cert_file,
+        "ssl.key.location": settings.ssl_client_key_file,
+        "ssl.key.password": settings.ssl_client_key_password,
+    }
+    config.update({key: value for key, value in secured.items() if value})
+    if settings.security_protocol.startswith("SASL_"):
+        config.update(_sasl(url, settings))
+    elif url.username:
+        _warn_of_unused_credentials(url, settings)
+    return config
+
+
+def _sasl(url: TransportURL, settings: Settings) -> Config:
+    mechanism = settings.sasl_mechanism.upper()
+    config: Config = {"sasl.mechanism": mechanism}
+    if not mechanism.startswith(_SASL_WITH_PASSWORD):
+        return config
+    if not url.username and "sasl.username" not in settings.client_options:
+        raise InvalidTransportURL(
+            url.redacted(),
+            f"security_protocol={settings.security_protocol} with sasl_mechanism={mechanism} "
+            "needs a user; write kafka://user:password@host:9092/",
+        )
+    config["sasl.username"] = url.username or ""
+    config["sasl.password"] = url.password or ""
+    return config
+
+
+def _warn_of_unused_credentials(url: TransportURL, settings: Settings) -> None:
+    shown = url.redacted()
+    if shown in _warned:
+        return
+    _warned.add(shown)
+    LOG.warning(
+        "%s has a user and password, which security_protocol=%s does not use; to log in set "
+        "security_protocol=SASL_PLAINTEXT or SASL_SSL",
+        shown,
+        settings.security_protocol,
+    )
+
+
+def producer(shared: Mapping[str, str | int | float | bool], settings: Settings) -> Config:
+    """Return the keys of a producer: idempotent, acks=all, one bounded time per record."""
+    timeout_s = (
+        settings.confirm_timeout if settings.delivery == "confirm" else settings.delivery_timeout
+    )
+    config: Config = {
+        **shared,
+        "enable.idempotence": True,
+        "acks": "all",
+        "message.timeout.ms": _ms(timeout_s),
+        "linger.ms": settings.producer_batch_timeout * 1000,
+        "batch.num.messages": settings.producer_batch_size,
+        "compression.codec": settings.compression_codec,
+        "message.max.bytes": settings.max_record_bytes,
+        "queue.buffering.max.messages": settings.send_buffer_records,
+        "queue.buffering.max.kbytes": max(1, settings.send_buffer_bytes // 1024),
+        # A topic that the brokers create at its first record has a leader some 50 ms later.
+        "topic.metadata.refresh.fast.interval.ms": 50,
+    }
+    config.update(_options(settings, _CONSUMER_ONLY))
+    return config
+
+
+def consumer(
+    shared: Mapping[str, str | int | float | bool],
+    settings: Settings,
+    *,
+    group: str,
+    protocol: str,
+) -> Config:
+    """Return the keys of a consumer; ``protocol`` is what ``group_protocol`` decided."""
+    fetch_bytes = max(_USUAL_FETCH_BYTES, settings.kafka_max_fetch_bytes)
+    poll_interval_s = max(_LEAST_POLL_INTERVAL_S, settings.drain_timeout + _POLL_INTERVAL_MARGIN_S)
+    config: Config = {
+        **shared,
+        "group.id": group,
+        "group.protocol": protocol,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": False,
+        "auto.offset.reset": "earliest",
+        "allow.auto.create.topics": False,
+        "max.poll.interval.ms": _ms(poll_interval_s),
+        "topic.metadata.refresh.interval.ms": _ms(settings.topic_refresh),
+        "max.partition.fetch.bytes": settings.kafka_max_fetch_bytes,
+        "fetch.max.bytes": fetch_bytes,
+        "receive.message.max.bytes": max(
+            _USUAL_RECEIVE_BYTES, fetch_bytes + _RESPONSE_OVERHEAD_BYTES
+        ),
+        # The broker answers a fetch as soon as it has one byte; this is how long it may wait.
+        "fetch.wait.max.ms": 500,
+        "fetch.error.backoff.ms": 100,
+        # How long a full local queue makes fetching pause; the default of 1 s is felt.
+        "fetch.queue.backoff.ms": 100,
+    }
+    if protocol == "classic":
+        config["partition.assignment.strategy"] = "range"
+    config.update(_options(settings, _PRODUCER_ONLY))
+    return config
+
+
+def admin(shared: Mapping[str, str | int | float | bool], settings: Settings) -> Config:
+    """Return the keys of an admin client."""
+    config: Config = {**shared, "allow.auto.create.topics": False}
+    config.update(_options(settings, _CONSUMER_ONLY + _PRODUCER_ONLY))
+    return config
+
+
+def group_protocol(settings: Settings, *, classic_cluster: bool) -> str:
+    """Return 'consumer' or 'classic': what a member must speak.
+
+    ``classic_cluster`` tells that this cluster has shown not to know KIP-848.
+    """
+    asked = settings.client_options.get("group.protocol", settings.group_protocol)
+    if asked != "auto":
+        return asked
+    if classic_cluster or forbidden_options(settings):
+        return "classic"
+    return "consumer"
+
+
+def forbidden_options(settings: Settings) -> list[str]:
+    """Return the client options that KIP-848 forbids, which make 'auto' choose classic."""
+    return sorted(FORBIDDEN_BY_KIP_848.intersection(settings.client_options))
+
+
+def describe_options(settings: Settings) -> str:
+    """Return the client options as text for a log, secrets blotted out."""
+    return ", ".join(
+        f"{name}={REDACTED if is_secret(name) else value}"
+        for name, value in sorted(settings.client_options.items())
+    )
+
+
+def _options(settings: Settings, others: tuple[str, ...]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in settings.client_options.items()
+        if not name.startswith(others)
+    }
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

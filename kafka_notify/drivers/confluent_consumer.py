@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The consumer over confluent_kafka: one member of one group, in the hands of one thread.
+
+It neither decides what to commit nor when; it tells which partitions come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
+
+from kafka_notify.core.message import Partition, Record
+from kafka_notify.drivers.base import OnPartitions
+from kafka_notify.drivers.confluent_client import leak
+from kafka_notify.drivers.confluent_errors import WAIT_FOR_COORDINATOR, Problems, commit_error
+from kafka_notify.errors import AssignmentLost, ClosedError, ConsumerFenced
+
+# Eager rebalancing (classic, range) and KIP-848's incremental one differ in what assign() must be
+# called with. confluent_kafka makes the right call after our callbacks, as they make none.
+
+
+class KafkaConsumer:
+    """``drivers.base.ConsumerClient`` over one librdkafka consumer."""
+
+    def __init__(
+        self,
+        client: Consumer,
+        *,
+        group: str,
+        address: str,
+        problems: Problems,
+        on_unsupported: Callable[[], None] | None,
+    ) -> None:
+        """``on_unsupported`` is given when classic may stand in for KIP-848."""
+        self._maybe_client: Consumer | None = client
+        self._group = group
+        self._address = address
+        self._problems = problems
+        self._on_unsupported = on_unsupported
+        self._subscribed = False
+        self._assigned: set[Partition] = set()
+        self._ever_assigned = False
+        self._left: set[Partition] = set()
+        self._failure: BaseException | None = None
+
+    @property
+    def _client(self) -> Consumer:
+        if self._maybe_client is None:
+            raise ClosedError(f"the consumer of group {self._group} at {self._address} is closed")
+        return self._maybe_client
+
+    # --- the group
+
+    def subscribe(
+        self,
+        topics: Iterable[str],
+        *,
+        on_assigned: OnPartitions,
+        on_revoked: OnPartitions,
+        on_lost: OnPartitions,
+    ) -> None:
+        """Join the group; see ``ConsumerClient.subscribe``."""
+
+        def assigned(_client: Consumer, found: list[TopicPartition]) -> None:
+            partitions = _partitions(found)
+            self._ever_assigned = True
+            self._assigned.update(partitions)
+            self._call(on_assigned, partitions)
+
+        def revoked(_client: Consumer, found: list[TopicPartition]) -> None:
+            partitions = _partitions(found)
+            self._call(on_revoked, partitions)
+            self._forget(partitions)
+
+        def lost(_client: Consumer, found: list[TopicPartition]) -> None:
+            partitions = _partitions(found)
+            self._forget(partitions)
+            self._call(on_lost, partitions)
+
+        self._subscribed = True
+        self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def _forget(self, partitions: Iterable[Partition]) -> None:
+        self._assigned.difference_update(partitions)
+        self._left.update(partitions)
+
+    def _call(self, callback: OnPartitions, partitions: Sequence[Partition]) -> None:
+        """Call back from inside the client, whose C code cannot be trusted with an exception."""
+        try:
+            callback(partitions)
+        except BaseException as error:  # noqa: BLE001 - kept, and raised by take or close
+            self._failure = self._failure or error
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    # --- records
+
+    def take(self, limit: int, timeout_s: float) -> list[Record]:
+        """Return what is there; see ``ConsumerClient.take``."""
+        self._raise_failure()
+        client = self._client
+        self._left.clear()
+        first = client.poll(timeout_s)
+        if first is None:
+            self._raise_failure()
+            return []
+        messages = [first]
+        if limit > 1:
+            messages += client.consume(limit - 1, 0)
+        records = [record for record in map(self._read, messages) if record is not None]
+        if self._left:
+            # Partitions went away in between: their records belong to somebody else now, or come
+            # again from the committed offset.
+            records = [record for record in records if record.where not in self._left]
+        if not records:
+            self._raise_failure()
+        return records
+
+    def _read(self, message: Message) -> Record | None:
+        error = message.error()
+        if error is not None:
+            self._heed(error)
+            return None
+        kind, timestamp_ms = message.timestamp()
+        return Record(
+            message.topic() or "",
+            message.partition() or 0,
+            message.offset() or 0,
+            message.key(),
+            message.value(),
+            _headers(message.headers()),
+            -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+        )
+
+    def _heed(self, error: KafkaError) -> None:
+        """Tell of an error that came in place of a record; raise when it is the end."""
+        if not error.fatal() and error.code() not in (KafkaError._FATAL, KafkaError._FENCED):
+            self._problems.heard(error)
+            return
+        # The client keeps the cause of a fatal error in its text alone. Before any assignment it
+        # is the answer to the first heartbeat of KIP-848: a cluster without it, or one that
+        # refuses for a reason that the classic protocol will meet, and tell, as well.
+        unsupported = self._on_unsupported is not None and not self._ever_assigned
+        if unsupported and self._on_unsupported is not None:
+            self._on_unsupported()
+        raise ConsumerFenced(
+            f"group {self._group} at {self._address}: {error.str()}; the consumer must be made anew",
+            code=error.name(),
+            unsupported_protocol=unsupported,
+        )
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Let ``take`` return no records of these partitions until ``resume``."""
+        self._client.pause(_topic_partitions(self._assigned.intersection(partitions)))
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """End a pause."""
+        self._client.resume(_topic_partitions(self._assigned.intersection(partitions)))
+
+    # --- offsets
+
+    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Store the offsets to go on from; see ``ConsumerClient.commit``."""
+        if not next_offsets:
+            return
+        if self._subscribed:
+            # KIP-848 and the classic protocol check the member, not what it owns.
+            foreign = sorted(str(p) for p in next_offsets if p not in self._assigned)
+            if foreign:
+                raise AssignmentLost(
+                    f"group {self._group} at {self._address}: this member does not own "
+                    f"{', '.join(foreign)} any more"
+                )
+        try:
+            stored = self._client.commit(
+                offsets=[
+                    TopicPartition(topic, number, offset)
+                    for (topic, number), offset in next_offsets.items()
+                ],
+                asynchronous=False,
+            )
+        except KafkaException as error:
+            raise commit_error(error.args[0], group=self._group, address=self._address) from error
+        for partition in stored:
+            if partition.error is not None:
+                raise commit_error(partition.error, group=self._group, address=self._address)
+
+    def committed(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int | None]:
+        """Return the group's committed next offsets; see ``ConsumerClient.committed``."""
+        found = self._ask(
+            lambda left_s: self._client.committed(_topic_partitions(partitions), left_s),
+            partitions,
+            timeout_s=timeout_s,
+            doing=f"reading the offsets of group {self._group}",
+        )
+        return {where: offset if offset >= 0 else None for where, offset in found.items()}
+
+    def start_offsets(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return the first offset of each partition."""
+        return self._list_offsets(partitions, OFFSET_BEGINNING, timeout_s=timeout_s)
+
+    def end_offsets(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return the offset that the next record of each partition will get."""
+        return self._list_offsets(partitions, OFFSET_END, timeout_s=timeout_s)
+
+    def _list_offsets(
+        self, partitions: Sequence[Partition], which: int, *, timeout_s: float
+    ) -> dict[Partition, int]:
+        # ListOffsets takes -1 and -2 in a timestamp's place (KIP-79); one request per leader,
+        # where the watermark call sends one per partition.
+        asked = [TopicPartition(topic, number, which) for topic, number in partitions]
+        return self._ask(
+            lambda left_s: self._client.offsets_for_times(asked, left_s),
+            partitions,
+            timeout_s=timeout_s,
+            doing="reading where partitions start or end",
+        )
+
+    def _ask(
+        self,
+        request: Callable[[float], list[TopicPartition]],
+        partitions: Sequence[Partition],
+        *,
+        timeout_s: float,
+        doing: str,
+    ) -> dict[Partition, int]:
+        if not partitions:
+            return {}
+
+        def attempt() -> dict[Partition, int]:
+            found = {}
+            for partition in request(max(0.1, timeout_s)):
+                if partition.error is not None:
+                    raise KafkaException(partition.error)
+                found[Partition(partition.topic, partition.partition)] = partition.offset
+            return found
+
+        retrying = Retrying(
+            stop=stop_after_delay(timeout_s),
+            wait=wait_exponential(multiplier=0.05, max=0.5),
+            retry=retry_if_exception(_waits_for_coordinator),
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except KafkaException as error:
+            if not self._subscribed:
+                # Serves the error callback, which knows why; a member's records must stay.
+                self._client.poll(0)
+            raise self._problems.explain(error.args[0], doing=doing) from error
+
+    # --- the end
+
+    def abandon(self) -> None:
+        """Forget the client in a child of fork; see ``leak``."""
+        client, self._maybe_client = self._maybe_client, None
+        leak(client)
+
+    def close(self) -> None:
+        """Leave the group and release the client; raise what a callback raised meanwhile."""
+        client = self._maybe_client
+        if client is not None:
+            try:
+                client.close()
+            finally:
+                self._maybe_client = None
+        self._raise_failure()
+
+
+def _waits_for_coordinator(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in WAIT_FOR_COORDINATOR
+
+
+def _partitions(found: Iterable[TopicPartition]) -> list[Partition]:
+    return [Partition(one.topic, one.partition) for one in found]
+
+
+def _topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for topic, number in partitions]
+
+
+def _headers(found: Any) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple(found) if found else ()

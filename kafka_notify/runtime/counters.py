@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers that a transport keeps of its work."""
+
+from __future__ import annotations
+
+import threading
+
+NAMES = (
+    "sent",
+    "confirmed",
+    "failed",
+    "received",
+    "dispatched",
+    "undecodable",
+    "endpoint_errors",
+)
+"""sent: handed to the client · confirmed, failed: by delivery report · received: committed for
+dispatch · dispatched: through their endpoints · undecodable: skipped · endpoint_errors: raised."""
+
+
+class Counters:
+    """Counts that any thread may add to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(NAMES, 0)
+
+    def add(self, name: str, number: int = 1) -> None:
+        """Add to one count."""
+        with self._lock:
+            self._counts[name] += number
+
+    def snapshot(self) -> dict[str, int]:
+        """Return all counts as of one moment."""
+        with self._lock:
+            return dict(self._counts)

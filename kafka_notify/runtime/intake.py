@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The receiving side: one thread that owns the consumer of one listener.
+
+It takes records, commits them synchronously, and only then hands them to the workers: at most
+once, the rule of the deployment guide. A crash loses at most what is committed and not yet
+through its endpoints, ``dispatch_window`` records (or one batch, if that is larger).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from kafka_notify.core import events
+from kafka_notify.core.batching import Batcher
+from kafka_notify.core.lanes import Unit
+from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.settings import Settings
+from kafka_notify.drivers.base import ConsumerClient, Driver, OnProblem
+from kafka_notify.errors import (
+    AssignmentLost,
+    BrokerUnavailable,
+    CommitFailed,
+    ConsumerFenced,
+    KafkaNotifyError,
+)
+from kafka_notify.runtime.counters import Counters
+from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
+from kafka_notify.runtime.workers import Workers
+
+_KEEPALIVE_S = 1.0  # how long a full window may keep the thread from serving its client
+_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Intake:
+    """Feed the workers of one listener from one consumer group."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        settings: Settings,
+        *,
+        group: str,
+        topics: Sequence[str],
+        batcher: Batcher,
+        window: int,
+        workers: Workers,
+        monitor: events.Monitor,
+        counters: Counters,
+        on_problem: OnProblem,
+    ) -> None:
+        self._driver = driver
+        self._settings = settings
+        self._group = group
+        self._topics = topics
+        self._batcher = batcher
+        self._window = window
+        self._workers = workers
+        self._monitor = monitor
+        self._counters = counters
+        self._on_problem = on_problem
+        self._consumer: ConsumerClient | None = None
+        self._owned: set[Partition] = set()
+        self._gone: set[Partition] = set()
+        self._pending: list[Record] = []
+        self._stopping = threading.Event()
+        self._committed = threading.Event()
+        self._ready = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(
+            target=self._main, name=f"kafka-notify-intake-{group}", daemon=True
+        )
+
+    # --- for the listener
+
+    def start(self) -> None:
+        """Return when nothing sent from now on can be missed.
+
+        Blocks at most ``start_timeout``. Raises what kept the listener from starting.
+        """
+        self._thread.start()
+        bound = self._settings.start_timeout
+        self._ready.wait(bound)
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+        if not self._committed.is_set():
+            self._stopping.set()
+            raise BrokerUnavailable(
+                f"Kafka at {self._driver.address}: the group {self._group!r} could not be started "
+                f"within {bound:g} s (start_timeout)"
+            )
+        if not self._ready.is_set():
+            self._monitor.emit(events.StartSlow(group=self._group, waited_s=bound))
+
+    def ask_to_stop(self) -> None:
+        """Take no more records. Returns at once."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the thread has ended."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout_s)
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
+    # --- the thread
+
+    def _main(self) -> None:
+        try:
+            self._begin()
+        except Exception as error:  # noqa: BLE001 - told to the thread that waits in start()
+            self._error = error
+            self._close_consumer()
+            self._ready.set()
+            return
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._cycle()
+                failures = 0
+            except ConsumerFenced as error:
+                self._reopen(error, failures)
+                failures += 1
+            except Exception as error:  # noqa: BLE001 - a listener goes on after any error
+                self._reopen(error, failures)
+                failures += 1
+        self._end()
+
+    def _begin(self) -> None:
+        settings = self._settings
+        admin = self._driver.new_admin(on_problem=self._on_problem)
+        try:
+            counts, made = ensure_topics(
+                admin, self._topics, settings=settings, monitor=self._monitor
+            )
+        finally:
+            admin.close()
+        self._consumer = self._driver.new_consumer(self._group, on_problem=self._on_problem)
+        commit_start(
+            self._consumer,
+            counts,
+            made,
+            group=self._group,
+            settings=settings,
+            monitor=self._monitor,
+        )
+        self._subscribe(self._consumer)
+        self._committed.set()
+
+    def _subscribe(self, consumer: ConsumerClient) -> None:
+        consumer.subscribe(
+            self._topics,
+            on_assigned=self._on_assigned,
+            on_revoked=self._on_revoked,
+            on_lost=self._on_lost,
+        )
+
+    def _cycle(self) -> None:
+        room = self._room()
+        now = time.monotonic()
+        if room:
+            records = self._take(room, self._batcher.wait_s(now, self._longest_poll_s))
+            now = time.monotonic()
+            units = self._batcher.add(records, now)
+        else:
+            self._wait_for_room()
+            units = []
+        units += self._batcher.due(now)
+        if units:
+            self._commit_and_hand_over(units)
+
+    @property
+    def _longest_poll_s(self) -> float:
+        return self._settings.kafka_consumer_timeout
+
+    def _take(self, room: int, wait_s: float) -> list[Record]:
+        """Take records; first those that came while only the client's callbacks were wanted."""
+        if self._pending:
+            records, self._pending = self._pending[:room], self._pending[room:]
+            return records
+        return self._client().take(room, wait_s)
+
+    def _serve(self, consumer: ConsumerClient, wait_s: float) -> None:
+        """Serve the client's callbacks; partitions assigned by one of them may yield a record."""
+        self._pending += consumer.take(1, wait_s)
+
+    def _room(self) -> int:
+        """Return how many records may be taken: none until half of a full window is free."""
+        in_hand = self._workers.in_hand + self._batcher.open_records
+        if in_hand > self._window // 2:
+            return 0
+        return min(self._window - in_hand, self._settings.max_poll_records)
+
+    def _wait_for_room(self) -> None:
+        """Wait for the workers; a member that is silent for too long loses its partitions."""
+        consumer = self._client()
+        at_most = self._window // 2 - self._batcher.open_records
+        if self._workers.wait_for_room(at_most, _KEEPALIVE_S):
+            return
+        paused = sorted(self._owned)
+        consumer.pause(paused)
+        try:
+            while not self._stopping.is_set():
+                self._serve(consumer, 0)
+                if self._workers.wait_for_room(at_most, _KEEPALIVE_S):
+                    return
+        finally:
+            consumer.resume([one for one in paused if one in self._owned])
+
+    # --- commit, then dispatch
+
+    def _commit_and_hand_over(self, units: list[Unit]) -> None:
+        self._gone.clear()
+        attempt = 0
+        unknown = False
+        while units:
+            try:
+                self._client().commit(_next_offsets(units))
+                break
+            except (CommitFailed, AssignmentLost) as error:
+                attempt += 1
+                unknown = unknown or (isinstance(error, CommitFailed) and error.retriable)
+                self._monitor.emit(
+                    events.CommitRetried(group=self._group, attempt=attempt, error=error)
+                )
+                self._serve_rebalance(attempt)
+                units = self._without_gone(units, unknown=unknown)
+                if self._stopping.is_set():
+                    # Whoever has the partitions next reads again what is not committed.
+                    self._let_go(units, unknown=unknown)
+                    return
+        self._counters.add("received", sum(len(unit.records) for unit in units))
+        self._workers.hand_over(units)
+
+    def _serve_rebalance(self, attempt: int) -> None:
+        """Let the client tell which partitions are gone, taking no further records."""
+        consumer = self._client()
+        consumer.pause(sorted(self._owned))
+        try:
+            self._serve(consumer, _BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
+        finally:
+            consumer.resume(sorted(self._owned))
+
+    def _without_gone(self, units: list[Unit], *, unknown: bool) -> list[Unit]:
+        if not self._gone:
+            return units
+        kept = []
+        let_go = 0
+        for unit in units:
+            records = [record for record in unit.records if record.where not in self._gone]
+            let_go += len(unit.records) - len(records)
+            if records:
+                kept.append(Unit(tuple(records)) if len(records) < len(unit.records) else unit)
+        self._tell_let_go(sorted(self._gone), let_go, unknown=unknown)
+        return kept
+
+    def _let_go(self, units: Sequence[Unit], *, unknown: bool) -> None:
+        records = sum(len(unit.records) for unit in units)
+        self._tell_let_go(sorted(_next_offsets(units)), records, unknown=unknown)
+
+    def _tell_let_go(
+        self, partitions: Sequence[Partition], records: int, *, unknown: bool
+    ) -> None:
+        if records:
+            self._monitor.emit(
+                events.CommitAbandoned(
+                    group=self._group, partitions=partitions, records=records, unknown=unknown
+                )
+            )
+
+    # --- what the group says (called inside take and close)
+
+    def _on_assigned(self, partitions: Sequence[Partition]) -> None:
+        self._owned.update(partitions)
+        self._monitor.emit(events.PartitionsAssigned(group=self._group, partitions=partitions))
+        if partitions:
+            try:
+                commit_new_partitions(
+                    self._client(), partitions, timeout_s=self._settings.connect_timeout
+                )
+            except KafkaNotifyError as error:
+                # Only a later start with no other member alive could be misled by this.
+                self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
+        self._ready.set()
+
+    def _on_revoked(self, partitions: Sequence[Partition]) -> None:
+        self._forget(partitions)
+        bound = self._settings.drain_timeout
+        left = self._workers.drain(partitions, bound)
+        if left:
+            self._monitor.emit(events.LeftBehind(group=self._group, records=left, waited_s=bound))
+        self._monitor.emit(events.PartitionsRevoked(group=self._group, partitions=partitions))
+
+    def _on_lost(self, partitions: Sequence[Partition]) -> None:
+        self._forget(partitions)
+        self._monitor.emit(events.PartitionsLost(group=self._group, partitions=partitions))
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._owned.difference_update(partitions)
+        self._gone.update(partitions)
+        self._batcher.drop(partitions)
+        self._pending = [record for record in self._pending if record.where not in partitions]
+
+    # --- the client's own end
+
+    def _client(self) -> ConsumerClient:
+        if self._consumer is None:
+            self._consumer = self._driver.new_consumer(self._group, on_problem=self._on_problem)
+            self._subscribe(self._consumer)
+        return self._consumer
+
+    def _reopen(self, error: Exception, failures: int) -> None:
+        """Go on with a new client, from the committed offsets: what was taken is read again."""
+        self._forget(sorted(self._owned))
+        self._close_consumer()
+        if isinstance(error, ConsumerFenced) and error.unsupported_protocol:
+            return
+        self._monitor.emit(events.ConsumerReopened(group=self._group, error=error))
+        self._stopping.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+
+    def _close_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _end(self) -> None:
+        """Dispatch what is committed, then leave the group, so that order holds for the next."""
+        bound = self._settings.drain_timeout
+        left = self._workers.drain(None, bound)
+        if left:
+            self._monitor.emit(events.LeftBehind(group=self._group, records=left, waited_s=bound))
+        self._close_consumer()
+        self._ready.set()
+
+
+def _next_offsets(units: Sequence[Unit]) -> dict[Partition, int]:
+    offsets: dict[Partition, int] = {}
+    for unit in units:
+        offsets.update(unit.next_offsets())
+    return offsets

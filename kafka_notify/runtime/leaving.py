@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leaving the process without losing anything: exit hooks, and a helper for signals."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from kafka_notify.errors import ConfigurationError
+
+
+def exit_cleanly_on(*signals: signal.Signals) -> None:
+    """Make these signals (SIGTERM if none is named) end the process as ``sys.exit`` does.
+
+    Python's default for SIGTERM ends at once, and what waits to be sent is lost. After this call
+    the main thread raises SystemExit with 128 + the signal's number, so ``finally`` blocks, exit
+    hooks and with them the bounded flush of every transport run.
+
+    Raises ConfigurationError outside the main thread, where Python allows no signal handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigurationError(
+            "exit_cleanly_on: signal handlers can be set in the main thread only"
+        )
+    for number in signals or (signal.SIGTERM,):
+        signal.signal(number, _exit)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def call_at_worker_exit(function: Callable[[], object]) -> None:
+    """Call ``function`` when this process ends, if it is a child made by multiprocessing.
+
+    Such children end by os._exit after multiprocessing's own finalizers: atexit never runs there.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None:
+        return
+    from multiprocessing import util
+
+    util.Finalize(None, function, exitpriority=100)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listeners: what a service starts to have its endpoints called, as oslo.messaging's."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kafka_notify.core import naming
+from kafka_notify.core.batching import Batcher, BatchRule
+from kafka_notify.core.message import Target
+from kafka_notify.core.serializers import Serializer
+from kafka_notify.errors import ConfigurationError, InvalidTarget, RequeueUnsupported
+from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
+from kafka_notify.runtime.intake import Intake
+from kafka_notify.runtime.transport import NotificationTransport
+from kafka_notify.runtime.workers import Workers
+
+_CLOSE_S = 10.0  # what leaving a group may take beyond the drain; the client bounds it by itself
+
+
+class NotificationListener:
+    """Receive notifications in a pool and call endpoints; get it from the functions below.
+
+    Guarantee: at most once. What was taken is committed before it is dispatched, so a crash loses
+    at most ``dispatch_window`` notifications and repeats none; an orderly stop loses nothing.
+    Order: notifications of one record key reach the endpoints one after the other, different
+    keys side by side.
+
+    Threads: any may call start, stop and wait, endpoints' threads included (stop only asks
+    then). A listener that still runs at the end of the process is stopped in an orderly way.
+    """
+
+    def __init__(
+        self,
+        transport: NotificationTransport,
+        dispatcher: Dispatcher,
+        *,
+        targets: Sequence[Target],
+        pool: str | None,
+        batch: BatchRule | None,
+    ) -> None:
+        self._transport = transport
+        self._dispatcher = dispatcher
+        self._batch = batch
+        self._group = naming.group_name(pool, transport.settings.consumer_group)
+        self._topics = transport.listening_topics(targets, dispatcher.priorities)
+        self._lock = threading.Lock()
+        self._workers: Workers | None = None
+        self._intake: Intake | None = None
+        self._stopped = threading.Event()
+
+    def __repr__(self) -> str:
+        """Tell the group, the topics and whether it runs."""
+        state = "running" if self._intake is not None and self._intake.is_alive() else "stopped"
+        return f"<{type(self).__name__} {self._group!r} on {', '.join(self._topics)}: {state}>"
+
+    def start(self, override_pool_size: int | None = None) -> None:
+        """Begin to listen; return when nothing sent from now on can be missed.
+
+        Blocks at most ``start_timeout``. Topics that do not exist are created; those that cannot
+        be are named in the log and read from their start once they exist. Starting one that runs
+        already does nothing.
+
+        Args:
+            override_pool_size: Instead of ``executor_thread_pool_size``.
+
+        Raises:
+            BrokerUnavailable: No broker answered; the message says which address and why.
+            BrokerRefused: Credentials, permissions.
+            ClosedError: The transport was cleaned up.
+        """
+        with self._lock:
+            if self._intake is not None and self._intake.is_alive():
+                return
+            self._transport.attach(self)
+            self._stopped.clear()
+            self._workers = Workers(
+                self._dispatcher.run,
+                limit=override_pool_size or self._transport.settings.executor_thread_pool_size,
+                name=f"kafka-notify-{self._group}",
+            )
+            self._intake = self._new_intake(self._workers)
+            self._intake.start()
+            atexit.register(self._leave)
+
+    def _new_intake(self, workers: Workers) -> Intake:
+        settings = self._transport.settings
+        batch_size = self._batch.size if self._batch else 1
+        return Intake(
+            self._transport.driver,
+            settings,
+            group=self._group,
+            topics=self._topics,
+            batcher=Batcher(self._batch),
+            # A batch that fills while another is in the endpoints needs twice its size.
+            window=max(settings.dispatch_window, 2 * batch_size if self._batch else 1),
+            workers=workers,
+            monitor=self._transport.monitor,
+            counters=self._transport.counters,
+            on_problem=self._transport.report_problem,
+        )
+
+    def stop(self) -> None:
+        """Take nothing more; return when what is committed has been dispatched.
+
+        Blocks at most ``drain_timeout`` and the current poll; called by an endpoint it only asks.
+        """
+        intake, workers = self._intake, self._workers
+        if intake is None or workers is None:
+            self._stopped.set()
+            return
+        intake.ask_to_stop()
+        self._stopped.set()
+        if not workers.is_mine(threading.current_thread()):
+            intake.join(self._end_bound_s())
+
+    def wait(self) -> None:
+        """Wait until the listener was stopped and has ended; release its threads.
+
+        Blocks until somebody calls ``stop``, as oslo.messaging's does.
+        """
+        self._stopped.wait()
+        with self._lock:
+            intake, workers = self._intake, self._workers
+            if intake is None or workers is None:
+                return
+            intake.join(self._end_bound_s())
+            workers.close(_CLOSE_S)
+            atexit.unregister(self._leave)
+            self._intake = self._workers = None
+
+    def _end_bound_s(self) -> float:
+        settings = self._transport.settings
+        return 2 * settings.drain_timeout + settings.kafka_consumer_timeout + _CLOSE_S
+
+    def _leave(self) -> None:
+        self.stop()
+        self.wait()
+
+
+def get_notification_listener(
+    transport: NotificationTransport,
+    targets: Iterable[Target],
+    endpoints: Iterable[Any],
+    executor: str | None = None,
+    serializer: Serializer | None = None,
+    allow_requeue: bool = False,
+    pool: str | None = None,
+) -> NotificationListener:
+    """Return a listener that calls endpoints with one notification at a time.
+
+    An endpoint's methods are named after priorities and take ctxt, publisher_id, event_type,
+    payload, metadata; its attribute ``filter_rule`` may hold a NotificationFilter. The arguments
+    are oslo.messaging's.
+
+    Args:
+        transport: From ``get_notification_transport``.
+        targets: Their topics are listened on, at the priorities that the endpoints have.
+        endpoints: At least one object.
+        executor: None or 'threading'.
+        serializer: Turns payloads and contexts back into objects.
+        allow_requeue: Not with commit before dispatch; see RequeueUnsupported.
+        pool: Each pool gets every notification once; None is the default group.
+
+    Raises:
+        ConfigurationError: InvalidTarget, InvalidName, InvalidEndpoint, RequeueUnsupported.
+    """
+    _check(executor, allow_requeue=allow_requeue)
+    dispatcher = Dispatcher(
+        list(endpoints), serializer, monitor=transport.monitor, counters=transport.counters
+    )
+    return NotificationListener(
+        transport, dispatcher, targets=_listed(targets), pool=pool, batch=None
+    )
+
+
+def get_batch_notification_listener(
+    transport: NotificationTransport,
+    targets: Iterable[Target],
+    endpoints: Iterable[Any],
+    executor: str | None = None,
+    serializer: Serializer | None = None,
+    allow_requeue: bool = False,
+    pool: str | None = None,
+    batch_size: int | None = None,
+    batch_timeout: float | None = None,
+) -> NotificationListener:
+    """Return a listener that calls endpoints with lists of notifications.
+
+    Same as get_notification_listener, but an endpoint's method takes one list of dicts (ctxt,
+    publisher_id, event_type, payload, metadata), of ``batch_size`` notifications, or of what is
+    there ``batch_timeout`` seconds after the first. Without a time-out a batch waits until it is
+    full; without a size it has one notification.
+    """
+    _check(executor, allow_requeue=allow_requeue)
+    rule = BatchRule(size=1 if batch_size is None else batch_size, timeout_s=batch_timeout)
+    dispatcher = BatchDispatcher(
+        list(endpoints), serializer, monitor=transport.monitor, counters=transport.counters
+    )
+    return NotificationListener(
+        transport, dispatcher, targets=_listed(targets), pool=pool, batch=rule
+    )
+
+
+def _check(executor: str | None, *, allow_requeue: bool) -> None:
+    if executor not in (None, "threading"):
+        raise ConfigurationError(
+            f"executor {executor!r} is not available: take 'threading', or leave it out"
+        )
+    if allow_requeue:
+        raise RequeueUnsupported(
+            "allow_requeue: notifications are committed before they are dispatched, so none can "
+            "be requeued; leave it out"
+        )
+
+
+def _listed(targets: Iterable[Target]) -> list[Target]:
+    if isinstance(targets, Target):
+        raise InvalidTarget(f"targets is a list of targets: [{targets!r}]")
+    listed = list(targets)
+    if not listed:
+        raise InvalidTarget("a listener needs at least one target, Target(topic='notifications')")
+    return listed

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events to log lines: the one place that says at which level, in which words.
+
+Lifecycle at INFO, risk at WARNING, loss at ERROR; payloads never.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from kafka_notify.core import events
+
+_LOG = logging.getLogger("kafka_notify")
+_REPEAT_AFTER_S = 30.0
+
+_LINES: dict[type[events.Event], tuple[int, str]] = {
+    events.DeliveryFailed: (
+        logging.ERROR,
+        "Notification {message_id} was not delivered to topic {topic}: {error}",
+    ),
+    events.RecordsUnsent: (
+        logging.ERROR,
+        "{count} notifications were not delivered within {waited_s:.1f} s of closing "
+        "(close_timeout)",
+    ),
+    events.ConnectionProblem: (logging.ERROR, "Kafka at {address}: {error}"),
+    events.ContextOmitted: (logging.WARNING, "Notifications go without their context: {reason}"),
+    events.TopicsCreated: (logging.INFO, "Created the topics {topics}"),
+    events.TopicsMissing: (
+        logging.WARNING,
+        "Topics that do not exist and could not be created, to be read from their start as soon "
+        "as they exist: {reasons}",
+    ),
+    events.GroupStarted: (
+        logging.INFO,
+        "Group {group} is new here and begins at the {start}: {offsets}",
+    ),
+    events.TopicsJoinedLate: (
+        logging.WARNING,
+        "Group {group} has live members and no offsets in {topics}: read from their start",
+    ),
+    events.PartitionsAssigned: (logging.INFO, "Group {group}: reading {partitions}"),
+    events.PartitionsRevoked: (logging.INFO, "Group {group}: gave up {partitions}"),
+    events.PartitionsLost: (
+        logging.WARNING,
+        "Group {group}: lost {partitions}, the group took this listener for dead",
+    ),
+    events.StartSlow: (
+        logging.WARNING,
+        "Group {group}: no partitions after {waited_s:.1f} s; its start is committed, nothing is "
+        "missed, another member is slow to let go",
+    ),
+    events.CommitRetried: (
+        logging.WARNING,
+        "Group {group}: commit failed (attempt {attempt}), trying again: {error}",
+    ),
+    events.RecordUndecodable: (
+        logging.ERROR,
+        "Skipped an undecodable record, {topic} partition {partition} offset {offset}: {reason}",
+    ),
+    events.LeftBehind: (
+        logging.ERROR,
+        "Group {group}: endpoints still hold {records} notifications after {waited_s:.1f} s "
+        "(drain_timeout); they are committed and will not come again",
+    ),
+    events.ConsumerReopened: (logging.WARNING, "Group {group}: consumer made anew: {error}"),
+}
+
+
+class EventLog:
+    """Subscriber that logs; the same connection problem at most every 30 s. Threads: any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._said: dict[str, float] = {}
+
+    def __call__(self, event: events.Event) -> None:
+        """Log one event."""
+        if isinstance(event, events.EndpointFailed):
+            _LOG.error(
+                "Endpoint %s raised for notification %s",
+                event.endpoint,
+                ", ".join(map(str, event.message_ids)),
+                exc_info=event.error,
+            )
+        elif isinstance(event, events.ListenerFailed):
+            _LOG.error(
+                "Group %s: the listener goes on after an error", event.group, exc_info=event.error
+            )
+        elif isinstance(event, events.CommitAbandoned):
+            self._commit_abandoned(event)
+        elif not self._repeats(event):
+            level, text = _LINES[type(event)]
+            if _LOG.isEnabledFor(level):
+                _LOG.log(level, "%s", text.format_map(_shown(event)))
+
+    def _repeats(self, event: events.Event) -> bool:
+        if isinstance(event, events.ConnectionProblem):
+            what = str(event.error)
+        elif isinstance(event, events.ContextOmitted):
+            what = event.reason
+        else:
+            return False
+        now = time.monotonic()
+        with self._lock:
+            if now - self._said.get(what, -_REPEAT_AFTER_S) < _REPEAT_AFTER_S:
+                return True
+            self._said[what] = now
+        return False
+
+    @staticmethod
+    def _commit_abandoned(event: events.CommitAbandoned) -> None:
+        where = ", ".join(map(str, event.partitions))
+        if event.unknown:
+            _LOG.error(
+                "Group %s: %d notifications of %s may be lost: a commit's outcome is unknown and "
+                "the partitions went to another member",
+                event.group,
+                event.records,
+                where,
+            )
+        else:
+            _LOG.info(
+                "Group %s: let %d uncommitted notifications of %s go to the member that has "
+                "them now",
+                event.group,
+                event.records,
+                where,
+            )
+
+
+def _shown(event: events.Event) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for name in type(event).__dataclass_fields__:
+        value = getattr(event, name)
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} ({part})" for key, part in value.items())
+        elif isinstance(value, (list, tuple)):
+            value = ", ".join(map(str, value))
+        fields[name] = value
+    return fields

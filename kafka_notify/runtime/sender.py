@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sending side of a transport: one producer per process, each record ends in a report.
+
+The producer is made at the first send in each process; one thread serves its delivery reports.
+What a record means is not known here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kafka_notify.core.events import ConnectionProblem, DeliveryFailed, Monitor, RecordsUnsent
+from kafka_notify.core.message import DeliveryReport
+from kafka_notify.core.settings import Settings
+from kafka_notify.drivers.base import Driver, ProducerClient
+from kafka_notify.errors import (
+    BrokerError,
+    ClosedError,
+    DeliveryError,
+    DeliveryTimeout,
+    SendBufferFull,
+)
+from kafka_notify.runtime.counters import Counters
+from kafka_notify.runtime.leaving import call_at_worker_exit
+from kafka_notify.runtime.retry import call_with_retry
+
+_POLL_S = 0.25
+_REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
+
+OnDelivery = Callable[[DeliveryReport], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One record on its way to Kafka."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    message_id: str | None
+
+
+class _Confirmation:
+    """What a caller with delivery=confirm waits on."""
+
+    __slots__ = ("_done", "error")
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self.error: DeliveryError | None = None
+
+    def set(self, error: DeliveryError | None) -> None:
+        self.error = error
+        self._done.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        return self._done.wait(timeout_s)
+
+
+_Token = tuple["str | None", "_Confirmation | None"]
+
+
+class Sender:
+    """Send records and account for every one of them. Threads: any; survives fork."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        settings: Settings,
+        *,
+        monitor: Monitor,
+        counters: Counters,
+        on_delivery: OnDelivery | None,
+    ) -> None:
+        self._driver = driver
+        self._settings = settings
+        self._monitor = monitor
+        self._counters = counters
+        self._on_delivery = on_delivery
+        self._closed = False
+        self._problem: BrokerError | None = None
+        self._fresh()
+
+    def _fresh(self) -> None:
+        """Begin as a process that has sent nothing yet."""
+        self._client: ProducerClient | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._room = threading.Condition()
+        self._blocked = 0
+
+    def after_fork_in_child(self) -> None:
+        """Abandon the parent's client: what it still holds is the parent's to deliver."""
+        if self._client is not None:
+            self._client.abandon()
+        self._fresh()
+
+    # --- sending
+
+    def send(self, record: Outgoing) -> None:
+        """Queue a record; its report is counted, logged if it failed, and told to ``on_delivery``.
+
+        Blocks at most ``send_block_timeout``, and only while the buffer is full.
+        Raises SendBufferFull, DeliveryRefused (too large), ClosedError.
+        """
+        self._queue(record, None)
+
+    def send_confirmed(self, record: Outgoing, retry: int | None) -> None:
+        """Return when all in-sync replicas have the record.
+
+        ``retry``: None or -1 tries for ever, 0 once, n up to n more times; each attempt takes at
+        most ``confirm_timeout``. Raises DeliveryTimeout, DeliveryRefused, SendBufferFull or
+        ClosedError; after a DeliveryTimeout the record may be in the log all the same.
+        """
+        call_with_retry(lambda attempt: self._attempt(record, attempt), retry)
+
+    def _attempt(self, record: Outgoing, attempt: int) -> None:
+        confirmation = _Confirmation()
+        self._queue(record, confirmation)
+        if not confirmation.wait(self._settings.confirm_timeout + _REPORT_GRACE_S):
+            raise self._unconfirmed(record, attempt, "the client gave no delivery report")
+        error = confirmation.error
+        if error is None:
+            return
+        if self._closed:
+            raise ClosedError("the transport was closed before Kafka confirmed") from error
+        if isinstance(error, DeliveryTimeout):
+            raise self._unconfirmed(record, attempt, str(error)) from error
+        error.message_id, error.attempts = record.message_id, attempt
+        raise error
+
+    def _unconfirmed(self, record: Outgoing, attempt: int, what: str) -> DeliveryTimeout:
+        cause = f"; the last problem was: {self._problem}" if self._problem else ""
+        return DeliveryTimeout(
+            f"notification {record.message_id} to topic {record.topic}: not confirmed by "
+            f"{self._driver.address} in {attempt} attempt(s) of "
+            f"{self._settings.confirm_timeout:g} s ({what}){cause}",
+            topic=record.topic,
+            message_id=record.message_id,
+            attempts=attempt,
+            retriable=True,
+        )
+
+    def _queue(self, record: Outgoing, confirmation: _Confirmation | None) -> None:
+        client = self._client or self._open()
+        token = (record.message_id, confirmation)
+        try:
+            client.send(record.topic, record.value, key=record.key, token=token)
+        except SendBufferFull as full:
+            self._queue_blocking(client, record, token, full)
+        self._counters.add("sent")
+
+    def _queue_blocking(
+        self, client: ProducerClient, record: Outgoing, token: _Token, full: SendBufferFull
+    ) -> None:
+        deadline = time.monotonic() + self._settings.send_block_timeout
+        with self._room:
+            self._blocked += 1
+            try:
+                while not self._closed and (left := deadline - time.monotonic()) > 0:
+                    self._room.wait(min(left, _POLL_S))
+                    try:
+                        client.send(record.topic, record.value, key=record.key, token=token)
+                    except SendBufferFull:
+                        continue
+                    return
+            finally:
+                self._blocked -= 1
+        cause = f"; the last problem was: {self._problem}" if self._problem else ""
+        raise SendBufferFull(
+            f"notification {record.message_id} to topic {record.topic}: the send buffer stayed "
+            f"full for {self._settings.send_block_timeout:g} s (send_buffer_records, "
+            f"send_buffer_bytes, send_block_timeout){cause}",
+            topic=record.topic,
+            message_id=record.message_id,
+        ) from full
+
+    # --- the client and its thread
+
+    def _open(self) -> ProducerClient:
+        with self._lock:
+            if self._closed:
+                raise ClosedError("this transport is closed; get a new one")
+            if self._client is None:
+                self._client = self._driver.new_producer(
+                    on_report=self._on_report, on_problem=self._on_problem
+                )
+                self._thread = threading.Thread(
+                    target=self._serve_reports,
+                    args=(self._client,),
+                    name="kafka-notify-reports",
+                    daemon=True,
+                )
+                self._thread.start()
+                call_at_worker_exit(self.close)
+            return self._client
+
+    def _serve_reports(self, client: ProducerClient) -> None:
+        while client is self._client:
+            client.poll(_POLL_S)
+
+    def _on_report(
+        self, token: _Token, topic: str, partition: int, offset: int, error: DeliveryError | None
+    ) -> None:
+        message_id, confirmation = token
+        self._counters.add("confirmed" if error is None else "failed")
+        if confirmation is not None:
+            confirmation.set(error)
+        elif error is not None:
+            self._monitor.emit(DeliveryFailed(topic=topic, message_id=message_id, error=error))
+        if self._on_delivery is not None:
+            self._on_delivery(DeliveryReport(topic, partition, offset, message_id, error))
+        if self._blocked:
+            with self._room:
+                self._room.notify()
+
+    def _on_problem(self, problem: BrokerError) -> None:
+        self._problem = problem
+        self._monitor.emit(ConnectionProblem(address=self._driver.address, error=problem))
+
+    # --- the end
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until all that was sent is reported on; return how many records are left."""
+        client = self._client
+        return client.flush(timeout_s) if client is not None else 0
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Deliver what the brokers can still take, then release the client. Idempotent.
+
+        Blocks at most ``timeout_s`` (``close_timeout`` if None). What is left then is given up,
+        each record with a failed report, and counted in one more event. Threads: any, the
+        reports' own included.
+        """
+        with self._lock:
+            self._closed = True
+            client = self._client
+            thread = self._thread
+        if client is None:
+            return
+        if thread is threading.current_thread():
+            # The last reference went while a report was served: its thread cannot wait for itself.
+            threading.Thread(
+                target=self.close, args=(timeout_s,), name="kafka-notify-close"
+            ).start()
+            return
+        bound = self._settings.close_timeout if timeout_s is None else timeout_s
+        left = client.flush(bound)
+        if left:
+            client.purge()
+            client.flush(_POLL_S)
+            self._monitor.emit(RecordsUnsent(count=left, waited_s=bound))
+        self._client = None
+        if thread is not None and thread.is_alive():
+            thread.join(_POLL_S * 8)
+        client.close()

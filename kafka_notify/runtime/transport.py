@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transport: one cluster, as a service's notifiers and listeners share it.
+
+It owns the sender and knows its listeners; making one connects to nothing.
+"""
+
+from __future__ import annotations
+
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kafka_notify.core import envelope, naming
+from kafka_notify.core.context import context_to_dict
+from kafka_notify.core.events import ConnectionProblem, Monitor
+from kafka_notify.core.message import Target
+from kafka_notify.core.recordkey import RecordKey
+from kafka_notify.core.settings import Settings
+from kafka_notify.core.url import TransportURL
+from kafka_notify.drivers.base import AdminClient, Driver, load_driver
+from kafka_notify.errors import BrokerError, ClosedError, InvalidTarget
+from kafka_notify.runtime import fork
+from kafka_notify.runtime.counters import Counters
+from kafka_notify.runtime.log import EventLog
+from kafka_notify.runtime.sender import OnDelivery, Outgoing, Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Stoppable(Protocol):
+    """A listener, as its transport sees it."""
+
+    def stop(self) -> None:
+        """Stop taking notifications."""
+
+    def wait(self) -> None:
+        """Wait until the listener has ended."""
+
+
+class NotificationTransport:
+    """The connection to one cluster; get it from ``get_notification_transport``.
+
+    Threads: any. Fork: a child makes its own connections at its first use of them. A transport
+    that nobody holds any more, or that lives at the end of the process, is flushed for at most
+    ``close_timeout``.
+
+    Attributes:
+        conf: The oslo.config object it was made with, or None.
+        url: Its parsed URL.
+        settings: Its options.
+        monitor: Where its events can be subscribed to.
+        driver: Its driver.
+        counters: The numbers of its work.
+    """
+
+    def __init__(
+        self,
+        url: TransportURL,
+        settings: Settings,
+        *,
+        conf: Any = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> None:
+        self.conf = conf
+        self.url = url
+        self.settings = settings
+        self.vhost = naming.check_vhost(url.virtual_host or "")
+        self.monitor = Monitor()
+        self.monitor.subscribe(EventLog())
+        self.counters = Counters()
+        self.driver: Driver = load_driver(url, settings)
+        self._record_key = RecordKey(settings.record_key)
+        self._topics: dict[tuple[str, str], str] = {}
+        self._listeners: weakref.WeakSet[Stoppable] = weakref.WeakSet()
+        self._sender = Sender(
+            self.driver,
+            settings,
+            monitor=self.monitor,
+            counters=self.counters,
+            on_delivery=on_delivery,
+        )
+        fork.register(self._sender)
+        # Runs when the last reference goes and, as finalizers do, at the end of the process.
+        self._finalizer = weakref.finalize(self, _close, self._sender, self.driver)
+
+    def __repr__(self) -> str:
+        """Show where it leads, and whether it is closed; no secrets."""
+        state = "open" if self._finalizer.alive else "closed"
+        return f"<{type(self).__name__} {self.url.redacted()} {state}>"
+
+    def __enter__(self) -> NotificationTransport:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Clean up."""
+        self.cleanup()
+
+    @property
+    def address(self) -> str:
+        """Where the cluster is: ``host:port,…``; no secrets."""
+        return self.driver.address
+
+    # --- sending
+
+    def send(
+        self,
+        topics: Iterable[str],
+        *,
+        priority: str,
+        ctxt: Any,
+        message: Mapping[str, Any],
+        retry: int | None,
+    ) -> None:
+        """Send one notification's fields and context to ``topic.priority`` of each topic.
+
+        Blocks as the option ``delivery`` says. Raises SerializationError, InvalidName or
+        InvalidTarget before anything is sent, DeliveryError, ClosedError.
+        """
+        self._require_open()
+        kafka_topics = [self._kafka_topic(topic, priority) for topic in topics]
+        context = context_to_dict(ctxt)
+        fields = dict(message)
+        value = envelope.encode(fields, context)
+        key = self._record_key.of(
+            publisher_id=fields.get("publisher_id"),
+            event_type=fields.get("event_type"),
+            payload=fields.get("payload"),
+            ctxt=context,
+        )
+        for topic in kafka_topics:
+            record = Outgoing(
+                topic=topic, key=key, value=value, message_id=fields.get("message_id")
+            )
+            if self.settings.delivery == "confirm":
+                self._sender.send_confirmed(record, retry)
+            else:
+                self._sender.send(record)
+
+    def _kafka_topic(self, topic: str, priority: str) -> str:
+        name = self._topics.get((topic, priority))
+        if name is None:
+            name = naming.topic_name(topic, priority, self.vhost)
+            self._topics[topic, priority] = name
+        return name
+
+    def _require_open(self) -> None:
+        if not self._finalizer.alive:
+            raise ClosedError(f"{self!r} was cleaned up; get a new transport")
+
+    def flush(self, timeout_s: float | None = None) -> int:
+        """Wait until all that was sent is reported on; return how many records are left.
+
+        Blocks at most ``timeout_s``, ``close_timeout`` if None. The records stay queued.
+        """
+        return self._sender.flush(self.settings.close_timeout if timeout_s is None else timeout_s)
+
+    # --- listening
+
+    def listening_topics(self, targets: Iterable[Target], priorities: Iterable[str]) -> list[str]:
+        """Return the Kafka topics of these targets and priorities, each once."""
+        names: dict[str, None] = {}
+        for target in targets:
+            if not isinstance(target, Target):
+                raise InvalidTarget(
+                    f"{target!r} is no Target; write Target(topic='notifications')"
+                )
+            for priority in priorities:
+                names[naming.topic_name(target.topic, priority, self.vhost)] = None
+        return list(names)
+
+    def attach(self, listener: Stoppable) -> None:
+        """Have ``cleanup`` stop this listener; raise ClosedError after it."""
+        self._require_open()
+        self._listeners.add(listener)
+
+    # --- looking after it
+
+    def check_connection(self, timeout_s: float | None = None) -> None:
+        """Return if the cluster answers; raise BrokerUnavailable or BrokerRefused if not.
+
+        Blocks at most ``timeout_s``, ``connect_timeout`` if None.
+        """
+        self._require_open()
+        admin: AdminClient = self.driver.new_admin(on_problem=self.report_problem)
+        try:
+            admin.partition_counts(
+                (), self.settings.connect_timeout if timeout_s is None else timeout_s
+            )
+        finally:
+            admin.close()
+
+    def report_problem(self, problem: BrokerError) -> None:
+        """Tell the monitor of a connection's problem; drivers call it. Threads: any."""
+        self.monitor.emit(ConnectionProblem(address=self.driver.address, error=problem))
+
+    def stats(self) -> dict[str, int]:
+        """Return what was counted in this process so far; names in ``counters.NAMES``."""
+        return self.counters.snapshot()
+
+    def cleanup(self) -> None:
+        """Stop the listeners, deliver what the brokers can take, release everything. Idempotent.
+
+        Blocks at most ``drain_timeout`` for each listener plus ``close_timeout``; what could not
+        be delivered is logged.
+        """
+        for listener in list(self._listeners):
+            listener.stop()
+            listener.wait()
+        self._finalizer()
+
+
+def _close(sender: Sender, driver: Driver) -> None:
+    sender.close()
+    driver.close()
+
+
+def get_notification_transport(
+    conf: Any = None,
+    url: str | TransportURL | None = None,
+    allowed_remote_exmods: Any = None,
+    *,
+    on_delivery: OnDelivery | None = None,
+) -> NotificationTransport:
+    """Return a transport for notifications, as oslo.messaging's function of this name does.
+
+    The URL is ``url``, else ``[oslo_messaging_notifications] transport_url``, else ``[DEFAULT]
+    transport_url``; without any a ConfigurationError is raised. Connects to nothing yet.
+
+    Args:
+        conf: An oslo.config ConfigOpts; may be None where ``url`` is given.
+        url: A transport URL, or its text; its query overrides options.
+        allowed_remote_exmods: Taken for source compatibility; it belongs to RPC.
+        on_delivery: Called with the DeliveryReport of each record, in the reports' thread: it
+            must be quick and must not send.
+
+    Raises:
+        ConfigurationError: No URL, a malformed one, an unknown option, a value out of range, a
+            driver that is not installed.
+    """
+    from kafka_notify import options
+
+    parsed, settings = options.resolve(conf, url)
+    return NotificationTransport(parsed, settings, conf=conf, on_delivery=on_delivery)
