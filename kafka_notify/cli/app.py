@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from importlib import metadata
 from typing import TextIO
@@ -16,6 +15,7 @@ from cliff.help import HelpAction
 
 from kafka_notify.cli.exit_codes import TABLE, ExitCode, exit_code_of
 from kafka_notify.cli.signals import Signalled, end_in_good_order
+from kafka_notify.cli.terminal import discard_stdout
 
 _DESCRIPTION = "OpenStack notifications over Apache Kafka."
 _LEVELS = {0: logging.WARNING, 1: logging.WARNING, 2: logging.INFO}
@@ -110,7 +110,6 @@ def run(argv: list[str]) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Or Python complains when it closes stdout on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return ExitCode.BROKEN_PIPE
     return code

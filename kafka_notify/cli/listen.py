@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import secrets
-import select
 import sys
 import threading
 import time
@@ -29,13 +27,13 @@ from kafka_notify.cli.arguments import (
 )
 from kafka_notify.cli.exit_codes import ExitCode
 from kafka_notify.cli.tables import terminal_of
+from kafka_notify.cli.terminal import discard_stdout, stdout_is_read
 from kafka_notify.core.message import PRIORITIES
 
 _LOOK_EVERY_S = 0.2
-# One worker: lines of one key come in order. One at a time, with a pool that others share:
-# nothing is taken from them that is not printed.
-_IN_ORDER = {"executor_thread_pool_size": 1}
-_ONE_AT_A_TIME = {"max_poll_records": 1, "dispatch_window": 1}
+# One worker, so that lines of one publisher come in their order.
+_IN_ORDER: dict[str, object] = {"executor_thread_pool_size": 1}
+_ONE_AT_A_TIME: dict[str, object] = {"max_poll_records": 1, "dispatch_window": 1}
 
 
 class Listen(Command):
@@ -47,8 +45,8 @@ class Listen(Command):
 
     Without --pool the command has a pool of its own and takes nothing away from anybody. With
     --pool it shares the notifications with the other listeners of that pool, services included:
-    what it takes they do not get, also what its filters reject. --pool with --count takes one
-    notification at a time, and exactly so many as it prints or filters out.
+    they do not get what it takes, which includes what its filters reject. It then takes one
+    notification at a time, so that those beyond --count stay for the others.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -77,30 +75,32 @@ class Listen(Command):
         """Print until the count, the time or the reader's interest is over."""
         terminal = terminal_of(self.app_args)
         pool = parsed_args.pool or f"kafka-notify-listen-{secrets.token_hex(4)}"
-        overrides: dict[str, object] = dict(_IN_ORDER)
-        if parsed_args.pool and parsed_args.count:
-            overrides.update(_ONE_AT_A_TIME)
+        overrides = {**_IN_ORDER, **(_ONE_AT_A_TIME if parsed_args.pool else {})}
         if parsed_args.from_beginning:
             overrides["group_start"] = "beginning"
         with transport_of(parsed_args, **overrides) as transport:
             topics = topics_of(parsed_args.topic, transport)
-            printer = _Printer(parsed_args, count=parsed_args.count)
+            printer = _Printer(parsed_args)
             listener = kafka_notify.get_notification_listener(
-                transport, [kafka_notify.Target(topic=topic) for topic in topics], [printer], pool=pool
+                transport,
+                [kafka_notify.Target(topic=topic) for topic in topics],
+                [printer],
+                pool=pool,
             )
             printer.on_done = listener.stop
-            began = time.monotonic()
             listener.start()
             terminal.say(
-                f"Listening on {transport.address}, topics {', '.join(topics)}, pool {pool}"
-                + ("" if parsed_args.pool else " (its own)")
+                f"Listening at {transport.address} on {', '.join(topics)} in pool {pool}"
+                + ("" if parsed_args.pool else ", its own")
             )
             try:
                 printer.wait(parsed_args.timeout)
             finally:
                 listener.stop()
                 listener.wait()
-                terminal.say(printer.summary(time.monotonic() - began))
+                terminal.say(printer.summary(transport.stats()["undecodable"]))
+        if printer.problem:
+            self.app.LOG.error("stdout: %s", printer.problem)
         return printer.exit_code
 
 
@@ -127,3 +127,108 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
             metavar="NAME=RE",
             help=f"only with a field of the {what} that matches; can be repeated, all must match",
         )
+
+
+class _Printer:
+    """The endpoint: writes a line for each notification. One worker calls it.
+
+    Attributes:
+        on_done: Called once, in the worker, when enough is printed or nobody reads any more.
+        problem: Why stdout takes nothing more; empty if it does, or if its reader has gone.
+    """
+
+    def __init__(self, parsed: argparse.Namespace) -> None:
+        self.on_done: Callable[[], None] = lambda: None
+        self.problem = ""
+        self.filter_rule = kafka_notify.NotificationFilter(
+            publisher_id=parsed.publisher_id,
+            event_type=parsed.event_type,
+            context=parsed.context_filter,
+            payload=parsed.payload_filter,
+            metadata=parsed.metadata_filter,
+        )
+        # A listener finds the priorities that an endpoint wants by its methods.
+        for priority in parsed.priority or PRIORITIES:
+            setattr(self, priority, partial(self._take, priority))
+        self._shared = parsed.pool is not None
+        self._count: int | None = parsed.count
+        self._printed = 0
+        self._unprinted = 0
+        self._reader_gone = False
+        self._done = threading.Event()
+
+    def _take(
+        self,
+        priority: str,
+        ctxt: dict[str, Any],
+        publisher_id: str,
+        event_type: str,
+        payload: Any,
+        metadata: dict[str, Any],
+    ) -> None:
+        if self._done.is_set():
+            self._unprinted += 1
+            return
+        fields = {
+            "priority": priority,
+            "publisher_id": publisher_id,
+            "event_type": event_type,
+            "payload": payload,
+            "ctxt": ctxt,
+            "metadata": metadata,
+        }
+        try:
+            sys.stdout.buffer.write(_line(fields))
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            self._unprinted += 1
+            discard_stdout()
+            self._reader_gone = isinstance(error, BrokenPipeError)
+            self.problem = "" if self._reader_gone else str(error)
+            self._end()
+            return
+        self._printed += 1
+        if self._printed == self._count:
+            self._end()
+
+    def _end(self) -> None:
+        self._done.set()
+        self.on_done()
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Return when enough is printed, the time is over, or nobody reads any more."""
+        began = time.monotonic()
+        while not self._done.wait(_LOOK_EVERY_S):
+            if timeout_s is not None and time.monotonic() - began >= timeout_s:
+                return
+            if not stdout_is_read():
+                # Noticed before the next notification is taken, which nobody would see.
+                self._reader_gone = True
+                return
+
+    def summary(self, undecodable: int) -> str:
+        """Tell what was printed and what was not."""
+        parts = [f"Printed {self._printed} notifications"]
+        if self._reader_gone:
+            parts.append("nobody reads stdout any more")
+        if self._shared and self._unprinted:
+            parts.append(f"{self._unprinted} taken from the pool and not printed")
+        if undecodable:
+            parts.append(f"{undecodable} records skipped, which are no notifications")
+        return "; ".join(parts)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How the command ends."""
+        if self.problem:
+            return ExitCode.INCOMPLETE
+        missing = self._count is not None and self._printed < self._count
+        return ExitCode.TIMEOUT if missing and not self._reader_gone else ExitCode.DONE
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(fields) + b"\n"
+    except TypeError:
+        # What only Python's json reads: a lone surrogate, a huge number.
+        return json.dumps(fields).encode() + b"\n"

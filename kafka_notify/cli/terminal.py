@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command tells its user on stderr while it works: lines, and progress bars.
 
-Results go to stdout and never through here.
+Results go to stdout and never through here; only whether stdout is read is known here.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,3 +59,17 @@ class Terminal:
 
 def _show_nothing(name: str, done: int, whole: int | None) -> None:
     """Show no bar."""
+
+
+def stdout_is_read() -> bool:
+    """Tell whether somebody can still read stdout: false once the end of its pipe is closed."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return not any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def discard_stdout() -> None:
+    """Send what is still written to stdout nowhere, or Python complains on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -6,9 +6,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_errors import Problems
@@ -42,7 +44,7 @@ class KafkaAdmin:
                 counts[name] = len(topic.partitions)
         return counts
 
-    def _metadata(self, timeout_s: float) -> ClusterMetadata:
+    def _metadata(self, timeout_s: float) -> Any:
         # The list of all topics: asking for one by name may create it.
         client = self._client
         try:
@@ -116,7 +118,7 @@ class KafkaAdmin:
         self._maybe_client = None
 
 
-def _is_led(metadata: ClusterMetadata, name: str) -> bool:
+def _is_led(metadata: Any, name: str) -> bool:
     topic = metadata.topics.get(name)
     return (
         topic is not None

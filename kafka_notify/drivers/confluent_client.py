@@ -29,8 +29,7 @@ def make(kind: Callable[[dict[str, Any]], T], config: Config, *, problems: Probl
     try:
         return kind({**config, "error_cb": problems.heard, "logger": LOG})
     except (KafkaException, TypeError, ValueError) as error:
-        cause = error.args[0] if isinstance(error, KafkaException) else error
-        text = cause.str() if isinstance(error, KafkaException) else str(cause)
+        text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         raise ConfigurationError(
             f"librdkafka refuses its configuration: {text} (see the option client_options, and "
             "the option of ours that feeds this key)"

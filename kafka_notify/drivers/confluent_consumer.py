@@ -114,22 +114,23 @@ class KafkaConsumer:
         """Return what is there; see ``ConsumerClient.take``."""
         self._raise_failure()
         client = self._client
-        self._left.clear()
         first = client.poll(timeout_s)
-        if first is None:
-            self._raise_failure()
-            return []
-        messages = [first]
-        if limit > 1:
-            messages += client.consume(limit - 1, 0)
-        records = [record for record in map(self._read, messages) if record is not None]
-        if self._left:
-            # Partitions went away in between: their records belong to somebody else now, or come
-            # again from the committed offset.
-            records = [record for record in records if record.where not in self._left]
+        records = [] if first is None else self._read_all([first])
+        if first is not None and limit > 1:
+            self._left.clear()
+            more = self._read_all(client.consume(limit - 1, 0))
+            if self._left:
+                # Partitions went away between the two calls: their records belong to somebody
+                # else now, or come again from the committed offset.
+                records = [record for record in records if record.where not in self._left]
+                more = [record for record in more if record.where in self._assigned]
+            records += more
         if not records:
             self._raise_failure()
         return records
+
+    def _read_all(self, messages: Iterable[Message]) -> list[Record]:
+        return [record for record in map(self._read, messages) if record is not None]
 
     def _read(self, message: Message) -> Record | None:
         error = message.error()
@@ -159,7 +160,7 @@ class KafkaConsumer:
         if unsupported and self._on_unsupported is not None:
             self._on_unsupported()
         raise ConsumerFenced(
-            f"group {self._group} at {self._address}: {error.str()}; the consumer must be made anew",
+            f"group {self._group} at {self._address}: {error.str()}; make the consumer anew",
             code=error.name(),
             unsupported_protocol=unsupported,
         )

@@ -162,7 +162,7 @@ def delivery_error(
         )
     if code in _GIVEN_UP:
         return DeliveryTimeout(
-            f"topic {topic}: the record was given up before a broker of {address} confirmed it{why}",
+            f"topic {topic}: given up before a broker of {address} confirmed the record{why}",
             topic=topic,
         )
     remedy = REFUSALS.get(code)

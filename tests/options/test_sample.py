@@ -40,11 +40,11 @@ def test_every_line_of_the_sample_is_legal(tmp_path: Path) -> None:
     """With every line switched on the sample says what no file at all says."""
     sample = (ETC / "kafka-notify.conf.sample").read_text()
     path = tmp_path / "service.conf"
-    path.write_text(re.sub(r"^#(\w+ = )", r"\1", sample, flags=re.MULTILINE))
+    path.write_text(re.sub(r"^#(\w+ =)", r"\1", sample, flags=re.MULTILINE))
 
     settings = options.load(options.make_conf([str(path)]), TransportURL())
 
     # An empty driver is the one default that a file cannot spell: it means none.
     assert settings == Settings(notifications=NotifierSettings(driver=()))
     names = {opt.dest for _, opts in options.list_opts() for opt in opts}
-    assert names == set(re.findall(r"^#(\w+) = ", sample, flags=re.MULTILINE))
+    assert names == set(re.findall(r"^#(\w+) =", sample, flags=re.MULTILINE))
