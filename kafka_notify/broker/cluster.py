@@ -196,7 +196,8 @@ class Cluster:
     def start(self, node: int) -> None:
         """Start a node that is down, on its old port and data, and return when it answers.
 
-        With several nodes this needs a majority that is up.
+        With several nodes this needs a majority that is up. After kill() it can take the
+        ``broker.session.timeout.ms`` (9 s): the controllers take the old process for alive.
         """
         chosen = self._node(node)
         chosen.start(inherit=self._inherited())

@@ -7,7 +7,7 @@ import argparse
 import logging
 import sys
 from importlib import metadata
-from typing import TextIO
+from typing import Any, TextIO
 
 from cliff.app import App
 from cliff.commandmanager import CommandManager
@@ -24,12 +24,10 @@ _LEVELS = {0: logging.WARNING, 1: logging.WARNING, 2: logging.INFO}
 class _Stderr(logging.StreamHandler[TextIO]):
     """Log to the stderr of the moment, which a progress bar replaces while it is shown."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class KafkaNotify(App):
@@ -43,26 +41,28 @@ class KafkaNotify(App):
             description=_DESCRIPTION,
             version=metadata.version("kafka-notify"),
             command_manager=CommandManager("kafka_notify.cli"),
+            # Or 'listen --help' would show the help of the whole.
+            deferred_help=True,
         )
         self._error: BaseException | None = None
 
-    def build_option_parser(self, description: str | None, version: str | None) -> (  # type: ignore[override]
-        argparse.ArgumentParser
-    ):
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, Any] | None = None,
+    ) -> argparse.ArgumentParser:
         """Return the parser of what comes before the command's name."""
-        parser = super().build_option_parser(
-            description,
-            version,
-            argparse_kwargs={
-                "prog": self.NAME,
-                "epilog": TABLE,
-                "formatter_class": argparse.RawDescriptionHelpFormatter,
-            },
+        ours = {
+            "prog": self.NAME,
+            "epilog": TABLE,
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            # It sees the commands' arguments, too.
+            "allow_abbrev": False,
+        }
+        return super().build_option_parser(
+            description, version, argparse_kwargs={**ours, **(argparse_kwargs or {})}
         )
-        for action in parser._actions:  # noqa: SLF001 - cliff names the program after argv[0]
-            if "--version" in action.option_strings:
-                action.version = f"{self.NAME} {version}"
-        return parser
 
     def configure_logging(self) -> None:
         """Log warnings to stderr, with -v what happens, with -vv everything."""
@@ -83,7 +83,7 @@ class KafkaNotify(App):
             self.command_manager.find_command(argv)
         except ValueError:
             close = ", ".join(self.get_fuzzy_matches(argv[0]))
-            self.LOG.error("%r is no command; did you mean %s?", argv[0], close)  # noqa: TRY400
+            self.LOG.error("%r is no command; did you mean %s?", argv[0], close)
             return ExitCode.USAGE
         try:
             result = super().run_subcommand(argv)

@@ -17,8 +17,8 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where Kafka is (one of the two is needed)")
     group.add_argument(
         "--url",
-        help="transport URL, kafka://[user:password@]host:9092[,host2:9092][/vhost][?option=value]; "
-        "other users of this machine can see it, so a password is better kept in a --config-file",
+        help="transport URL, kafka://[user:password@]host:9092[,host2:9092][/vhost][?option=value]"
+        "; others on this machine can see it, so a password is better kept in a --config-file",
     )
     group.add_argument(
         "--config-file",

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.DONE: "all that was asked for was done",
-    ExitCode.INCOMPLETE: "done in part: a notification not delivered, a line refused, a bad verdict",
+    ExitCode.INCOMPLETE: "done in part: something not delivered, a line refused, a bad verdict",
     ExitCode.USAGE: "wrong arguments, configuration or input, or an extra that is not installed",
     ExitCode.BROKER: "Kafka cannot be reached, refused, or did not start",
     ExitCode.TIMEOUT: "listen: --timeout was over before --count was reached",

@@ -37,7 +37,7 @@ _ONE_AT_A_TIME: dict[str, object] = {"max_poll_records": 1, "dispatch_window": 1
 
 
 class Listen(Command):
-    """Print notifications, one JSON object per line
+    """Print notifications, one JSON object per line.
 
     stdout gets priority, publisher_id, event_type, payload, ctxt and metadata of each; stderr says
     'Listening' as soon as nothing that is sent from then on can be missed. Topics that do not

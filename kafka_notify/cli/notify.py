@@ -30,7 +30,7 @@ _CLOSE_TIMEOUT_S = 2
 
 
 class Notify(TableCommand):
-    """Send notifications and show how many Kafka has confirmed
+    """Send notifications and show how many Kafka has confirmed.
 
     Either one notification, from --event-type and --payload, or those of --file: one JSON object
     per line with priority, publisher_id, event_type, payload and optionally ctxt, as 'kafka-notify
@@ -137,7 +137,9 @@ class _Sending:
                 on_refused(_located(draft, error))
             except SendBufferFull as error:
                 self._refused += 1
-                on_refused(f"{_located(draft, error)}; given up here, what comes after is not sent")
+                on_refused(
+                    f"{_located(draft, error)}; given up here, what comes after is not sent"
+                )
                 return
             self._show_counts(at_most_every_s=0.1)
 

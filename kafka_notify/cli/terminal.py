@@ -56,6 +56,22 @@ class Terminal:
 
             yield show
 
+    @contextmanager
+    def steps(self) -> Iterator[Callable[[str], None]]:
+        """Show what the body does: on a terminal in one changing line, else line by line.
+
+        Raises MissingExtra without rich.
+        """
+        if self._quiet or not sys.stderr.isatty():
+            yield self.say
+            return
+        try:
+            from rich.console import Console
+        except ModuleNotFoundError as error:
+            raise MissingExtra("cli", needed_for="showing progress") from error
+        with Console(stderr=True).status("") as status:
+            yield status.update
+
 
 def _show_nothing(name: str, done: int, whole: int | None) -> None:
     """Show no bar."""

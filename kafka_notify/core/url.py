@@ -16,11 +16,12 @@ from urllib import parse
 from kafka_notify.errors import InvalidTransportURL
 
 REDACTED = "***"
-SECRET_NAMES = ("password", "secret", "token", "jaas", "key.pem")
+SECRET_NAMES = ("password", "passphrase", "secret", "token", "jaas", "key.pem")
 """A query option or client option whose name contains one of these is never shown."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z", re.IGNORECASE)
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?\Z")
+_ADDRESS = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?\Z")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MAX_PORT = 65535
 
@@ -116,18 +117,52 @@ def _format_query(query: Mapping[str, str], *, secrets: bool) -> str:
 def redact_text(text: str) -> str:
     """Return a text that may be a malformed URL with all that could be a secret blotted out."""
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = "", text
-    before_query, mark, query = rest.partition("?")
-    if "@" in rest:
-        # Malformed, so nothing says where the password ends: keep only what follows the last @.
-        before_query, mark, query = rest.rpartition("@")[2].partition("?")
-        before_query = f"{REDACTED}@{before_query}"
-    shown = [
-        f"{name}={REDACTED}" if is_secret(name + value) else f"{name}{equals}{value}"
-        for name, equals, value in (pair.partition("=") for pair in query.split("&"))
-    ]
-    return f"{scheme}{separator}{before_query}{mark}{'&'.join(shown)}"
+    if not (separator and _SCHEME.match(scheme)):
+        scheme, separator, rest = "", "", text
+    credentials, at, shown = rest.rpartition("@")
+    if "?" in credentials:
+        # A '?' in a password, or an '@' in a secret option: nothing tells which.
+        return f"{scheme}{separator}{REDACTED}"
+    location, mark, query = shown.partition("?")
+    netloc, slash, path = location.partition("/")
+    safe_netloc = ",".join(_redact_address(part) for part in netloc.split(","))
+    if safe_netloc != netloc:
+        path = REDACTED if path else ""
+    safe_query = "&".join(_redact_pair(pair) for pair in query.split("&"))
+    return (
+        f"{scheme}{separator}{REDACTED + at if at else ''}{safe_netloc}{slash}{path}"
+        f"{mark}{safe_query}"
+    )
+
+
+def _redact_address(address: str) -> str:
+    """Blot out what is no port in a port's place: with the host forgotten it is a password."""
+    match = _ADDRESS.match(address)
+    if match and (match[1] is None or _is_port(match[1])):
+        return address
+    if address.startswith("["):
+        host, bracket, _ = address.partition("]")
+        return f"{host}]{REDACTED}" if bracket else REDACTED
+    return f"{address.partition(':')[0]}:{REDACTED}"
+
+
+def _redact_pair(pair: str) -> str:
+    name, equals, _ = pair.partition("=")
+    if pair and not equals:
+        return REDACTED  # it may be the rest of a password with an '&' in it
+    return f"{name}={REDACTED}" if is_secret(parse.unquote_plus(pair)) else pair
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= _MAX_PORT
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_url(text: str) -> TransportURL:
@@ -136,7 +171,7 @@ def parse_url(text: str) -> TransportURL:
     Raises InvalidTransportURL that names the part that is wrong and never shows a password.
     """
     if not isinstance(text, str):
-        raise InvalidTransportURL(repr(text), "a URL is a text")
+        raise InvalidTransportURL(f"<{type(text).__name__}>", "a URL is a text")
     return _Parser(text).parse()
 
 
@@ -155,12 +190,12 @@ class _Parser:
         if not separator:
             raise self._error("no scheme; it must begin with driver://, for example kafka://")
         if not _SCHEME.match(scheme):
-            raise self._error(f"the scheme {scheme!r} is malformed; try kafka://")
+            raise self._error(f"the scheme {redact_text(scheme)!r} is malformed; try kafka://")
         if "#" in rest:
             raise self._error("'#' has no meaning here; in a password write it as %23")
         location, _, query = rest.partition("?")
         netloc, _, path = location.partition("/")
-        if ("@" in path or "@" in query) and "@" not in netloc:
+        if "@" in path or "@" in query:
             raise self._error(
                 "an '@' comes after the host part; write '/', '?' and '@' inside credentials, "
                 "vhost or options as %2F, %3F and %40"
@@ -178,7 +213,7 @@ class _Parser:
         try:
             return parse.unquote(text, errors="strict")
         except UnicodeDecodeError as error:
-            raise self._error(f"the {what}'s percent-encoding is not UTF-8") from error
+            raise self._error(f"the percent-encoding of the {what} is not UTF-8") from error
 
     def _hosts(self, netloc: str) -> list[TransportHost]:
         if not netloc:
@@ -200,37 +235,41 @@ class _Parser:
         return TransportHost(hostname, port, username, password)
 
     def _address(self, address: str) -> tuple[str, int | None]:
+        safe = _redact_address(address)
         if address.startswith("["):
             hostname, bracket, rest = address[1:].partition("]")
-            try:
-                ipaddress.IPv6Address(hostname)
-            except ValueError as error:
-                raise self._error(f"host {address!r} is no IPv6 address in brackets") from error
-            if not bracket or (rest and not rest.startswith(":")):
-                raise self._error(f"host {address!r}: after the brackets goes :port")
-            return hostname, self._port(rest[1:], address) if rest else None
+            if not bracket:
+                raise self._error(f"host {safe!r} has a '[' without a ']'")
+            if not _is_ipv6(hostname):
+                raise self._error(f"host {safe!r} is no IPv6 address in brackets")
+            if rest and not rest.startswith(":"):
+                raise self._error(f"host {safe!r}: after the brackets goes :port")
+            return hostname, self._port(rest[1:], f"[{hostname}]") if rest else None
         hostname, colon, port = address.partition(":")
         if ":" in port:
-            raise self._error(f"host {address!r}: put an IPv6 address in brackets, [::1]:9092")
+            raise self._error(f"host {safe!r}: put an IPv6 address in brackets, [::1]:9092")
         if not _HOSTNAME.match(hostname):
             raise self._error(f"host {hostname!r} is no host name")
-        return hostname, self._port(port, address) if colon else None
+        return hostname, self._port(port, hostname) if colon else None
 
-    def _port(self, text: str, address: str) -> int:
-        if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MAX_PORT:
-            # Without credentials, 'user:pass' of a forgotten host looks like a port.
-            raise self._error(
-                f"the port of host {address.partition(':')[0]!r} is not 1 to {_MAX_PORT}"
-            )
+    def _port(self, text: str, host: str) -> int:
+        if not _is_port(text):
+            # The text is not shown: without a host, 'user:password' looks like one with a port.
+            raise self._error(f"the port of host {host!r} is not 1 to {_MAX_PORT}")
         return int(text)
 
     def _query(self, text: str) -> dict[str, str]:
         query: dict[str, str] = {}
-        for pair in filter(None, text.split("&")):
+        for number, pair in enumerate(text.split("&"), 1):
             raw_name, equals, raw_value = pair.partition("=")
-            name = self._decode(raw_name.replace("+", " "), "option's name")
+            if not pair:
+                continue
             if not equals:
-                raise self._error(f"the option {name!r} has no value; write {name}=value")
+                raise self._error(
+                    f"part {number} of the query has no '='; write option=value, and '&' in a "
+                    "value as %26"
+                )
+            name = self._decode(raw_name.replace("+", " "), "option's name")
             value = self._decode(raw_value.replace("+", " "), f"value of {name!r}")
             # A name given twice makes a list, as oslo.messaging does.
             query[name] = f"{query[name]},{value}" if name in query else value

@@ -37,9 +37,11 @@ while True:
 # Starts a guard, tells the process ids, and leaves behind a forked child that holds the pipe open.
 OWNER = """
 import os, signal, subprocess, sys
+from subprocess import DEVNULL, PIPE
+python, guard, program = sys.executable, *sys.argv[1:]
 guard = subprocess.Popen(
-    [sys.executable, "-I", "-S", sys.argv[1], str(os.getpid()), sys.executable, "-c", sys.argv[2]],
-    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    [python, "-I", "-S", guard, str(os.getpid()), python, "-c", program],
+    stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True)
 program = int(guard.stdout.readline())
 child = os.fork()
 if child == 0:
@@ -137,13 +139,14 @@ def test_a_killed_guard_takes_the_program_with_it(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
-    done = subprocess.run(
+    """The reason stands in the log, where the program's own words would be."""
+    with subprocess.Popen(
         [sys.executable, "-I", "-S", _guard.__file__, str(os.getpid()), str(tmp_path / "none")],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
-    assert done.returncode != 0
-    assert f"cannot run {tmp_path}/none: No such file or directory" in done.stderr
+    ) as guard:
+        assert guard.stderr is not None
+        assert guard.wait(TIMEOUT_S) != 0
+        assert f"cannot run {tmp_path}/none: No such file or directory" in guard.stderr.read()

@@ -66,7 +66,7 @@ def test_java_gets_the_arguments_as_they_were(tmp_path: Path) -> None:
     except MissingExtra:
         pytest.skip("the [broker] extra is not installed")
     path = tmp_path / "with blank.args"
-    odd = 'a "b" c\\d #e \'f\''
+    odd = "a \"b\" c\\d #e 'f'"
     write_arguments(
         path,
         options=[f"-Dodd={odd}", "-XshowSettings:properties"],

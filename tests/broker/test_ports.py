@@ -21,7 +21,9 @@ def test_free_ports_differ_and_are_free() -> None:
     for port in ports:
         require_free(port)
     if sys.platform == "linux":
-        lowest_ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        lowest_ephemeral = int(
+            Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]
+        )
         assert max(ports) < max(lowest_ephemeral, 32_768)
 
 

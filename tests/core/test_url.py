@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 
 import pytest
 from hypothesis import assume, example, given
@@ -154,8 +153,8 @@ def test_malformed_urls_hide_the_password(text: str) -> None:
 
 
 @given(
-    st.text("ab:/?#[]@,&=%1 ", max_size=8),
-    st.text("ab:/?#[]@,&=%1 ", max_size=8),
+    st.text("ab:/?#[]@&=%1 ", max_size=8),
+    st.text("ab:/?#[]@&=%1 ", max_size=8),
     st.sampled_from(["@", "@host", "@host:9092/", "@host:port/v?a=b"]),
 )
 @example("", "", "@")
@@ -178,26 +177,26 @@ def test_no_mutilated_credentials_are_shown(before: str, after: str, rest: str) 
         ("kafka:/host", "no scheme"),
         ("://host", "the scheme '' is malformed"),
         ("ka_fka://host", "the scheme 'ka_fka' is malformed"),
-        ("kafka://host:port", "the port of host 'host' is not 1–65535"),
-        ("kafka://host:0", "the port of host 'host' is not 1–65535"),
-        ("kafka://host:65536", "the port of host 'host' is not 1–65535"),
-        ("kafka://host:", "the port of host 'host' is not 1–65535"),
-        ("kafka://host:٣", "the port of host 'host' is not 1–65535"),
-        ("kafka://[::1]:x", "the port of host '[::1]' is not 1–65535"),
+        ("kafka://host:port", "the port of host 'host' is not 1 to 65535"),
+        ("kafka://host:0", "the port of host 'host' is not 1 to 65535"),
+        ("kafka://host:65536", "the port of host 'host' is not 1 to 65535"),
+        ("kafka://host:", "the port of host 'host' is not 1 to 65535"),
+        ("kafka://host:٣", "the port of host 'host' is not 1 to 65535"),
+        ("kafka://[::1]:x", "the port of host '[::1]' is not 1 to 65535"),
         ("kafka://ho st", "host 'ho st' is no host name"),
         ("kafka://:9092", "host '' is no host name"),
         ("kafka://::1:9092", "put an IPv6 address in brackets"),
         ("kafka://[::g]:9092", "no IPv6 address"),
-        ("kafka://[::1", "no IPv6 address"),
+        ("kafka://[::1", "has a '[' without a ']'"),
         ("kafka://[::1]9092", "after the brackets"),
         ("kafka://a,,b", "host 2 is empty"),
         ("kafka://u:p@", "host 1 is empty"),
         ("kafka://u%:p@h", "the user name has a '%'"),
         ("kafka://u:p%4@h", "the password has a '%'"),
         ("kafka://h/%x", "the virtual host has a '%'"),
-        ("kafka://h/%ff", "the virtual host's percent-encoding is not UTF-8"),
+        ("kafka://h/%ff", "the percent-encoding of the virtual host is not UTF-8"),
         ("kafka://h/?a=%f", "the value of 'a' has a '%'"),
-        ("kafka://h/?a=%ff", "value of 'a's percent-encoding is not UTF-8"),
+        ("kafka://h/?a=%ff", "the percent-encoding of the value of 'a' is not UTF-8"),
         ("kafka://h/?a=1&b", "part 2 of the query has no '='"),
         ("kafka://h/#x", "'#' has no meaning"),
         ("kafka://h/v@x", "'@' comes after the host part"),
@@ -216,7 +215,7 @@ def test_malformed_urls_name_the_part(text: str, problem: str) -> None:
 @pytest.mark.parametrize("value", [None, b"kafka://h", 3, ["kafka://h"]])
 def test_a_url_is_text(value: object) -> None:
     """Anything but a text is refused."""
-    with pytest.raises(InvalidTransportURL, match="a URL is a string"):
+    with pytest.raises(InvalidTransportURL, match="a URL is a text"):
         parse_url(value)  # type: ignore[arg-type]
 
 
@@ -271,28 +270,20 @@ def test_addresses() -> None:
     assert addresses(url.hosts, 9092) == "a:9092,b:1,[::1]:2,[::2]:9092"
 
 
-@pytest.fixture
-def upstreams_parse() -> Callable[[str], object]:
-    oslo_config = pytest.importorskip("oslo_config.cfg")
-    oslo_messaging = pytest.importorskip("oslo_messaging")
-    conf = oslo_config.ConfigOpts()
-
-    def parse(text: str) -> tuple[object, ...]:
-        url = oslo_messaging.TransportURL.parse(conf, text)
-        parts = [(host.hostname, host.port, host.username, host.password) for host in url.hosts]
-        return url.transport, url.virtual_host or None, parts, url.query
-
-    return parse
-
-
 @pytest.mark.functional
 @given(url=urls())
-def test_upstream_reads_what_we_write(
-    upstreams_parse: Callable[[str], object], url: TransportURL
-) -> None:
+def test_upstream_reads_what_we_write(url: TransportURL) -> None:
     """oslo.messaging's parser finds the same parts in a URL that we have written."""
+    upstream = pytest.importorskip("oslo_messaging").TransportURL
+    conf = pytest.importorskip("oslo_config.cfg").ConfigOpts()
     # Python's parse_qs, which upstream uses, drops options without a value.
     assume(all(url.query.values()))
-    parts = [(host.hostname, host.port, host.username, host.password) for host in url.hosts]
 
-    assert upstreams_parse(str(url)) == (url.transport, url.virtual_host, parts, url.query)
+    theirs = upstream.parse(conf, str(url))
+
+    assert (theirs.transport, theirs.virtual_host or None) == (url.transport, url.virtual_host)
+    assert theirs.query == url.query
+    assert [vars(host) for host in theirs.hosts] == [
+        {field: getattr(host, field) for field in ("hostname", "port", "username", "password")}
+        for host in url.hosts
+    ]

@@ -42,6 +42,15 @@ def defined(conf: cfg.ConfigOpts, section: str, name: str) -> Any:
     return group._opts[name]["opt"]
 
 
+def our_definitions() -> dict[tuple[str, str], Any]:
+    """Return the definitions of our own table."""
+    return {
+        (section or "DEFAULT", opt.name): opt
+        for section, opts in options.list_opts()
+        for opt in opts
+    }
+
+
 def test_ours_stand_in(entry_points: Callable[..., None]) -> None:
     """Without oslo.messaging our own definitions are registered, upstream's names among them."""
     entry_points()
@@ -50,9 +59,7 @@ def test_ours_stand_in(entry_points: Callable[..., None]) -> None:
     options.register(conf)
 
     assert options.load(conf, parse_url("kafka://h/")) == Settings()
-    ours = {
-        (section or "DEFAULT", opt.name): opt for section, opts in options.list_opts() for opt in opts
-    }
+    ours = our_definitions()
     for section, name in UPSTREAMS:
         assert defined(conf, section, name) == ours[section, name]
 
@@ -110,9 +117,7 @@ class TestInstalled:
             for (group, _), opt in options._upstream_definitions().items()
         }
         theirs[NOTIFICATIONS, "routing_config"] = _impl_routing.router_config
-        ours = {
-            (group or "DEFAULT", opt.name): opt for group, opts in options.list_opts() for opt in opts
-        }[section, name]
+        ours = our_definitions()[section, name]
 
         assert type(ours) is type(theirs[section, name])
         assert ours.default == theirs[section, name].default

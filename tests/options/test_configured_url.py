@@ -52,7 +52,7 @@ def test_no_url_anywhere(conf_of: ConfOf, text: str) -> None:
     with pytest.raises(ConfigurationError, match="a transport URL is nowhere") as caught:
         options.resolve(conf_of(text), None)
 
-    for place in ("[oslo_messaging_notifications] transport_url", "[DEFAULT] transport_url", "url="):
+    for place in ("[oslo_messaging_notifications] transport_url", "[DEFAULT]", "url="):
         assert place in str(caught.value)
 
 

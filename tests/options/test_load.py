@@ -109,7 +109,7 @@ def test_set_override_after_register() -> None:
     settings = options.load(conf, URL)
 
     assert (settings.delivery, settings.max_record_bytes) == ("confirm", 2000)
-    with pytest.raises(ValueError, match="[Vv]alid values"):
+    with pytest.raises(ValueError, match=r"[Vv]alid values"):
         conf.set_override("delivery", "never", group=KAFKA)
 
 
@@ -137,7 +137,9 @@ def test_wrong_type(conf_of: ConfOf, section: str, line: str, named: str) -> Non
 
 def test_all_problems_at_once(conf_of: ConfOf) -> None:
     """Every wrong value of a conf is named by the one error."""
-    conf = conf_of(f"[{KAFKA}]\ndelivery = x\nmax_record_bytes = y\n[{NOTIFICATIONS}]\nretry = z\n")
+    conf = conf_of(
+        f"[{KAFKA}]\ndelivery = x\nmax_record_bytes = y\n[{NOTIFICATIONS}]\nretry = z\n"
+    )
 
     with pytest.raises(ConfigurationError) as caught:
         options.load(conf, URL)

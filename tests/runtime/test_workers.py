@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers: endpoints side by side, order per key, and an account of what is in hand."""
+
+import threading
+
+import pytest
+
+from kafka_notify.core.lanes import Unit
+from kafka_notify.core.message import Partition, Record
+from kafka_notify.runtime.workers import Workers
+
+BOUND_S = 10.0
+
+
+def unit(number: int, key: bytes | None = None, partition: int = 0) -> Unit:
+    return Unit([Record("t", partition, number, key, b"")])
+
+
+@pytest.fixture
+def make_workers():
+    made = []
+
+    def make(run, limit=8):
+        workers = Workers(run, limit=limit, name="test")
+        made.append(workers)
+        return workers
+
+    yield make
+    for workers in made:
+        workers.close(BOUND_S)
+
+
+def test_one_key_runs_in_order_in_one_thread_at_a_time(make_workers):
+    """A hundred records of one key end in the order they came, with eight threads to take them."""
+    seen = []
+    workers = make_workers(lambda one: seen.append(one.records[0].offset))
+    workers.hand_over([unit(number, b"k") for number in range(100)])
+    assert workers.drain(None, BOUND_S) == 0
+    assert seen == list(range(100))
+
+
+def test_different_keys_run_side_by_side(make_workers):
+    """Four endpoints that wait for each other all get going: none waits behind another's key."""
+    meeting = threading.Barrier(4, timeout=BOUND_S)
+    workers = make_workers(lambda _: meeting.wait())
+    workers.hand_over([unit(number, bytes([number])) for number in range(4)])
+    assert workers.drain(None, BOUND_S) == 0
+    assert not meeting.broken
+
+
+def test_records_without_a_key_run_side_by_side(make_workers):
+    """Records sent without a key ask for no order and get none."""
+    meeting = threading.Barrier(4, timeout=BOUND_S)
+    workers = make_workers(lambda _: meeting.wait())
+    workers.hand_over([unit(number) for number in range(4)])
+    assert workers.drain(None, BOUND_S) == 0
+
+
+def test_no_more_threads_than_the_limit(make_workers):
+    """A thousand keys do not make a thousand threads."""
+    threads = set()
+    workers = make_workers(lambda _: threads.add(threading.current_thread()), limit=3)
+    workers.hand_over([unit(number, str(number).encode()) for number in range(1000)])
+    assert workers.drain(None, BOUND_S) == 0
+    assert 1 <= len(threads) <= 3
+
+
+def test_drain_counts_the_partitions_asked_for(make_workers):
+    """What hangs in one partition does not keep another from being drained."""
+    release = threading.Event()
+    workers = make_workers(lambda one: one.records[0].partition == 0 and release.wait(BOUND_S))
+    workers.hand_over([unit(0, b"a", partition=0), unit(0, b"b", partition=1)])
+    assert workers.drain([Partition("t", 1)], BOUND_S) == 0
+    assert workers.drain([Partition("t", 0)], 0.01) == 1
+    assert workers.in_hand == 1
+    release.set()
+    assert workers.drain(None, BOUND_S) == 0
+
+
+def test_room_comes_when_records_are_through(make_workers):
+    """A full window opens again as endpoints end."""
+    release = threading.Event()
+    workers = make_workers(lambda _: release.wait(BOUND_S))
+    workers.hand_over([unit(0, b"a"), unit(1, b"a")])
+    assert not workers.wait_for_room(1, 0.01)
+    release.set()
+    assert workers.wait_for_room(0, BOUND_S)
+
+
+def test_close_does_not_wait_for_ever(make_workers):
+    """A thread that hangs in an endpoint is left behind after the bound."""
+    release = threading.Event()
+    workers = make_workers(lambda _: release.wait(BOUND_S))
+    workers.hand_over([unit(0)])
+    workers.close(0.05)
+    release.set()
