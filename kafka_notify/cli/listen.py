@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import orjson
-from cliff.command import Command
 
 import kafka_notify
 from kafka_notify.cli.arguments import (
@@ -25,8 +24,8 @@ from kafka_notify.cli.arguments import (
     transport_of,
     whole_number,
 )
+from kafka_notify.cli.base import PlainCommand
 from kafka_notify.cli.exit_codes import ExitCode
-from kafka_notify.cli.tables import terminal_of
 from kafka_notify.cli.terminal import discard_stdout, stdout_is_read
 from kafka_notify.core.message import PRIORITIES
 
@@ -36,17 +35,18 @@ _IN_ORDER: dict[str, object] = {"executor_thread_pool_size": 1}
 _ONE_AT_A_TIME: dict[str, object] = {"max_poll_records": 1, "dispatch_window": 1}
 
 
-class Listen(Command):
+class Listen(PlainCommand):
     """Print notifications, one JSON object per line.
 
-    stdout gets priority, publisher_id, event_type, payload, ctxt and metadata of each; stderr says
-    'Listening' as soon as nothing that is sent from then on can be missed. Topics that do not
-    exist are created.
+    stdout gets priority, publisher_id, event_type, payload, ctxt and metadata
+    of each; stderr says 'Listening' as soon as nothing that is sent from then
+    on can be missed. Topics that do not exist are created.
 
-    Without --pool the command has a pool of its own and takes nothing away from anybody. With
-    --pool it shares the notifications with the other listeners of that pool, services included:
-    they do not get what it takes, which includes what its filters reject. It then takes one
-    notification at a time, so that those beyond --count stay for the others.
+    Without --pool the command has a pool of its own and takes nothing away
+    from anybody. With --pool it shares the notifications with the other
+    listeners of that pool, services included: they do not get what it takes,
+    nor what its filters reject. It then takes one notification at a time, so
+    that those beyond --count stay for the others.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -73,7 +73,6 @@ class Listen(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print until the count, the time or the reader's interest is over."""
-        terminal = terminal_of(self.app_args)
         pool = parsed_args.pool or f"kafka-notify-listen-{secrets.token_hex(4)}"
         overrides = {**_IN_ORDER, **(_ONE_AT_A_TIME if parsed_args.pool else {})}
         if parsed_args.from_beginning:
@@ -89,7 +88,7 @@ class Listen(Command):
             )
             printer.on_done = listener.stop
             listener.start()
-            terminal.say(
+            self.terminal.say(
                 f"Listening at {transport.address} on {', '.join(topics)} in pool {pool}"
                 + ("" if parsed_args.pool else ", its own")
             )
@@ -98,7 +97,7 @@ class Listen(Command):
             finally:
                 listener.stop()
                 listener.wait()
-                terminal.say(printer.summary(transport.stats()["undecodable"]))
+                self.terminal.say(printer.summary(transport.stats()["undecodable"]))
         if printer.problem:
             self.app.LOG.error("stdout: %s", printer.problem)
         return printer.exit_code
@@ -116,7 +115,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=str.lower,
         choices=PRIORITIES,
-        help="can be repeated (all)",
+        metavar="PRIORITY",
+        help=f"{', '.join(PRIORITIES)}; can be repeated (all)",
     )
     group.add_argument("--publisher-id", metavar="RE", help="only from publishers that match")
     group.add_argument("--event-type", metavar="RE", help="only of event types that match")

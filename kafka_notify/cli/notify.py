@@ -12,9 +12,9 @@ from contextlib import ExitStack
 
 import kafka_notify
 from kafka_notify.cli.arguments import add_connection, positive_number, topics_of, transport_of
+from kafka_notify.cli.base import Row, TableCommand
 from kafka_notify.cli.exit_codes import ExitCode
 from kafka_notify.cli.sources import BadLine, Defaults, Draft, parse_payload, read_drafts
-from kafka_notify.cli.tables import Row, TableCommand
 from kafka_notify.cli.terminal import ShowProgress
 from kafka_notify.core.message import PRIORITIES
 from kafka_notify.errors import (
@@ -32,13 +32,16 @@ _CLOSE_TIMEOUT_S = 2
 class Notify(TableCommand):
     """Send notifications and show how many Kafka has confirmed.
 
-    Either one notification, from --event-type and --payload, or those of --file: one JSON object
-    per line with priority, publisher_id, event_type, payload and optionally ctxt, as 'kafka-notify
-    listen' writes them. A line that is no notification is named on stderr and costs itself only.
-    Of a ctxt travel the fields that oslo.context takes for safe, never a token.
+    Either one notification, from --event-type and --payload, or those of
+    --file: one JSON object per line with priority, publisher_id, event_type,
+    payload and optionally ctxt, as 'kafka-notify listen' writes them. What a
+    line leaves out comes from the arguments. A line that is no notification is
+    named on stderr and costs itself only. Of a ctxt travel the fields that
+    oslo.context takes for safe, never a token.
 
-    The table: sent (records handed to the client), confirmed (in the log of Kafka), failed (the
-    others of those), refused (lines and notifications that were not sent at all).
+    The table: sent (records handed to the client), confirmed (Kafka has them),
+    failed (sent and not confirmed), refused (lines and notifications that were
+    not sent at all).
     """
 
     columns = ("sent", "confirmed", "failed", "refused")
@@ -64,7 +67,8 @@ class Notify(TableCommand):
             type=str.lower,
             choices=PRIORITIES,
             default="info",
-            help="it ends the topic's name (info)",
+            metavar="PRIORITY",
+            help=f"{', '.join(PRIORITIES)} (info)",
         )
         what.add_argument(
             "--topic", help="without the priority (notifications, or what a --config-file says)"

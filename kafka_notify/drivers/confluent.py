@@ -12,7 +12,6 @@ import logging
 from functools import partial
 
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
 
 from kafka_notify.core.settings import Settings
 from kafka_notify.core.url import TransportURL
@@ -92,13 +91,8 @@ class KafkaDriver:
 
     def new_admin(self, *, on_problem: OnProblem) -> KafkaAdmin:
         """Return a new admin client."""
-        problems = Problems(address=self._address, on_problem=on_problem)
         config = confluent_config.admin(self._shared, self._settings)
-        return KafkaAdmin(
-            make(AdminClient, config, problems=problems),
-            address=self._address,
-            problems=problems,
-        )
+        return KafkaAdmin(config, address=self._address, on_problem=on_problem)
 
     def close(self) -> None:
         """Release nothing: the clients are closed by those who made them."""

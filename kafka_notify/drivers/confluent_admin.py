@@ -6,54 +6,46 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from kafka_notify.drivers.confluent_client import leak
+from kafka_notify.drivers.base import OnProblem
+from kafka_notify.drivers.confluent_client import make
+from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
-from kafka_notify.errors import BrokerError, BrokerUnavailable, ClosedError
+from kafka_notify.errors import BrokerError, BrokerUnavailable
 
 _LEAST_S = 0.1
 _LOOK_AGAIN_S = 0.05
 
 
 class KafkaAdmin:
-    """``drivers.base.AdminClient`` over one librdkafka client. Threads: any."""
+    """``drivers.base.AdminClient``; each call has a librdkafka client of its own. Threads: any.
 
-    def __init__(self, client: AdminClient, *, address: str, problems: Problems) -> None:
-        self._maybe_client: AdminClient | None = client
+    An idle client nobody polls would hoard what it says of its connections, and admin calls are
+    rare: about 0.05 s each for connecting.
+    """
+
+    def __init__(self, config: Config, *, address: str, on_problem: OnProblem) -> None:
+        self._config = config
         self._address = address
-        self._problems = problems
+        self._on_problem = on_problem
 
-    @property
-    def _client(self) -> AdminClient:
-        if self._maybe_client is None:
-            raise ClosedError(f"the admin client of {self._address} is closed")
-        return self._maybe_client
+    def _connect(self) -> _Connection:
+        problems = Problems(address=self._address, on_problem=self._on_problem)
+        return _Connection(make(AdminClient, self._config, problems=problems), problems)
 
     def partition_counts(self, topics: Iterable[str], timeout_s: float) -> dict[str, int]:
         """Return the partitions of those topics that exist; see ``AdminClient``."""
-        metadata = self._metadata(timeout_s)
-        counts = {}
-        for name in topics:
-            topic = metadata.topics.get(name)
-            if topic is not None and topic.error is None and topic.partitions:
-                counts[name] = len(topic.partitions)
-        return counts
-
-    def _metadata(self, timeout_s: float) -> Any:
-        # The list of all topics: asking for one by name may create it.
-        client = self._client
-        try:
-            metadata = client.list_topics(timeout=max(_LEAST_S, timeout_s))
-        except KafkaException as error:
-            client.poll(0)  # serves the error callback, which knows why
-            raise self._problems.explain(error.args[0], doing="asking for topics") from error
-        self._problems.forget()
-        return metadata
+        found = self._connect().metadata(timeout_s).topics
+        return {
+            name: len(found[name].partitions)
+            for name in topics
+            if name in found and found[name].error is None and found[name].partitions
+        }
 
     def create_topics(
         self,
@@ -72,17 +64,46 @@ class KafkaAdmin:
         if not wanted:
             return {}
         timeout_s = max(_LEAST_S, timeout_s)
-        futures = self._client.create_topics(
-            wanted, request_timeout=timeout_s, operation_timeout=timeout_s
-        )
-        outcomes = {name: self._outcome(name, future) for name, future in futures.items()}
+        connection = self._connect()
+        outcomes = connection.create(wanted, timeout_s)
         made = {name for name, problem in outcomes.items() if problem is None}
-        for name in self._without_leaders(made, deadline):
+        for name in connection.without_leaders(made, deadline):
             outcomes[name] = BrokerUnavailable(
                 f"topic {name} was created at {self._address}, but had no leader for all its "
                 f"partitions within {timeout_s:g} s"
             )
         return outcomes
+
+    def abandon(self) -> None:
+        """Do nothing: no client outlives a call."""
+
+    def close(self) -> None:
+        """Do nothing: no client outlives a call."""
+
+
+class _Connection(NamedTuple):
+    """One librdkafka client, and what it says."""
+
+    client: AdminClient
+    problems: Problems
+
+    def metadata(self, timeout_s: float) -> Any:
+        """Return the list of all topics: asking for one by its name may create it."""
+        try:
+            return self.client.list_topics(timeout=max(_LEAST_S, timeout_s))
+        except KafkaException as error:
+            raise self._explain(error, doing="asking for topics") from error
+
+    def _explain(self, error: KafkaException, *, doing: str) -> BrokerError:
+        self.client.poll(0)  # serves the error callback, which knows why
+        return self.problems.explain(error.args[0], doing=doing)
+
+    def create(self, wanted: list[NewTopic], timeout_s: float) -> dict[str, BrokerError | None]:
+        """Create topics; return what went wrong for each."""
+        futures = self.client.create_topics(
+            wanted, request_timeout=timeout_s, operation_timeout=timeout_s
+        )
+        return {name: self._outcome(name, future) for name, future in futures.items()}
 
     def _outcome(self, name: str, future: Future[None]) -> BrokerError | None:
         try:
@@ -90,36 +111,26 @@ class KafkaAdmin:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return None
-            self._client.poll(0)
-            return self._problems.explain(error.args[0], doing=f"creating topic {name}")
+            return self._explain(error, doing=f"creating topic {name}")
         return None
 
-    def _without_leaders(self, names: set[str], deadline: float) -> set[str]:
+    def without_leaders(self, names: set[str], deadline: float) -> set[str]:
         """Wait until the deadline for leaders; return the topics that lack one still."""
         while names:
             left_s = deadline - time.monotonic()
             try:
-                metadata = self._metadata(left_s)
+                found = self.metadata(left_s).topics
             except BrokerError:
                 return names
-            names = {name for name in names if not _is_led(metadata, name)}
-            if not names or left_s <= 0:
+            names = {name for name in names if not _is_led(found.get(name))}
+            if left_s <= 0:
                 break
-            time.sleep(_LOOK_AGAIN_S)
+            if names:
+                time.sleep(_LOOK_AGAIN_S)
         return names
 
-    def abandon(self) -> None:
-        """Forget the client in a child of fork; see ``leak``."""
-        client, self._maybe_client = self._maybe_client, None
-        leak(client)
 
-    def close(self) -> None:
-        """Release the client."""
-        self._maybe_client = None
-
-
-def _is_led(metadata: Any, name: str) -> bool:
-    topic = metadata.topics.get(name)
+def _is_led(topic: Any) -> bool:
     return (
         topic is not None
         and topic.error is None

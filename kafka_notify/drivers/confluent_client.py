@@ -17,6 +17,8 @@ from kafka_notify.errors import ConfigurationError
 LOG = logging.getLogger("kafka_notify.librdkafka")
 """Where librdkafka's own log lines go, instead of to stderr."""
 
+_TOLD_OTHERWISE = frozenset(("FAIL", "ERROR", "FATAL"))
+
 T = TypeVar("T")
 
 
@@ -27,13 +29,26 @@ def make(kind: Callable[[dict[str, Any]], T], config: Config, *, problems: Probl
     value it refuses.
     """
     try:
-        return kind({**config, "error_cb": problems.heard, "logger": LOG})
+        return kind({**config, "error_cb": problems.heard, "logger": _ClientLog()})
     except (KafkaException, TypeError, ValueError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         raise ConfigurationError(
             f"librdkafka refuses its configuration: {text} (see the option client_options, and "
             "the option of ours that feeds this key)"
         ) from error
+
+
+class _ClientLog:
+    """What the client takes for a logger: passes its lines on, at levels that fit a library.
+
+    A lost connection or a fatal error comes as an error callback, too, and is told once there.
+    """
+
+    def log(self, level: int, pattern: str, facility: str, name: str, text: str) -> None:
+        """Take one line; called inside the client's ``poll``."""
+        if facility in _TOLD_OTHERWISE:
+            level = logging.DEBUG
+        LOG.log(min(level, logging.WARNING), pattern, facility, name, text)
 
 
 def leak(client: object | None) -> None:

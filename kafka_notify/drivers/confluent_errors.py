@@ -7,7 +7,8 @@ pass by themselves, so what may be tried again is listed here.
 
 from __future__ import annotations
 
-import threading
+import time
+from collections.abc import Callable
 
 from confluent_kafka import KafkaError
 
@@ -23,6 +24,8 @@ from kafka_notify.errors import (
     DeliveryRefused,
     DeliveryTimeout,
 )
+
+REPEAT_S = 30.0
 
 _CREDENTIALS = (
     "check user and password in the transport URL, and the options security_protocol and "
@@ -187,13 +190,21 @@ def commit_error(error: KafkaError, *, group: str, address: str) -> ConsumeError
 class Problems:
     """Hears what one client says of its connections, tells it on, and keeps the last of it.
 
-    Threads: ``heard`` runs in whichever thread serves the client's callbacks.
+    A client that reconnects all the time says the same all the time: each kind of problem is told
+    on once in ``REPEAT_S``, or again after something went well. Threads: any.
     """
 
-    def __init__(self, *, address: str, on_problem: OnProblem) -> None:
+    def __init__(
+        self,
+        *,
+        address: str,
+        on_problem: OnProblem,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._address = address
         self._on_problem = on_problem
-        self._lock = threading.Lock()
+        self._clock = clock
+        self._told: dict[int, float] = {}
         self._last: BrokerError | None = None
 
     @property
@@ -203,16 +214,21 @@ class Problems:
 
     def heard(self, error: KafkaError) -> None:
         """Take the client's error callback."""
+        code = error.code()
         problem = broker_error(error, address=self._address, doing="connecting")
-        with self._lock:
-            # "All brokers are down" follows the error that says why, and must not hide it.
-            if self._last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
-                self._last = problem
-        self._on_problem(problem)
+        # "All brokers are down" follows the error that says why, and must not hide it.
+        if self._last is None or code != KafkaError._ALL_BROKERS_DOWN:
+            self._last = problem
+        now = self._clock()
+        if now - self._told.get(code, -REPEAT_S) >= REPEAT_S:
+            self._told[code] = now
+            self._on_problem(problem)
 
     def forget(self) -> None:
         """Note that a request went well: what was heard before is over."""
-        self._last = None
+        if self._last is not None:
+            self._last = None
+            self._told.clear()
 
     def explain(self, error: KafkaError, *, doing: str) -> BrokerError:
         """Return the error of a failed request, with the cause that the client told earlier."""
@@ -222,6 +238,4 @@ class Problems:
             return failed
         if isinstance(cause, BrokerRefused):
             return BrokerRefused(f"{doing}: {cause}", code=cause.code)
-        return BrokerUnavailable(
-            f"{failed}; last problem: {cause}", code=cause.code or failed.code
-        )
+        return BrokerUnavailable(f"{failed}; last problem: {cause}", code=cause.code)

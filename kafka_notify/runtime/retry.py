@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from kafka_notify.errors import ConfigurationError, DeliveryError
@@ -23,7 +24,12 @@ def check_retry(retry: int | None) -> int | None:
     return retry
 
 
-def call_with_retry(function: Callable[[int], None], retry: int | None) -> None:
+def call_with_retry(
+    function: Callable[[int], None],
+    retry: int | None,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     """Call ``function(attempt)`` until it succeeds, at most ``retry`` times more than once.
 
     Only a DeliveryError that says ``retriable`` is tried again, after a wait that doubles from
@@ -36,19 +42,23 @@ def call_with_retry(function: Callable[[int], None], retry: int | None) -> None:
     except DeliveryError as error:
         if more == 0 or not error.retriable:
             raise
-    _retry(function, more)
+    _retry(function, more, sleep)
 
 
-def _retry(function: Callable[[int], None], more: int | None) -> None:
+def _retry(
+    function: Callable[[int], None], more: int | None, sleep: Callable[[float], None]
+) -> None:
     # Loaded when a first attempt has failed: its import takes longer than most programs send.
     import tenacity
 
     policy = tenacity.Retrying(
         stop=tenacity.stop_never if more is None else tenacity.stop_after_attempt(more),
-        wait=tenacity.wait_exponential_jitter(initial=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+        wait=tenacity.wait_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S)
+        + tenacity.wait_random(0, _FIRST_WAIT_S),
         retry=tenacity.retry_if_exception(
             lambda error: isinstance(error, DeliveryError) and error.retriable
         ),
+        sleep=sleep,
         reraise=True,
     )
     for attempt in policy:

@@ -16,11 +16,8 @@ def failing(times: int, error: Exception, log: list[int]):
     return attempt
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    import tenacity.nap
-
-    monkeypatch.setattr(tenacity.nap.time, "sleep", lambda _: None)
+def no_wait(_seconds: float) -> None:
+    """Stand in for the clock."""
 
 
 @pytest.mark.parametrize(("retry", "attempts"), [(0, [1]), (1, [1, 2]), (3, [1, 2, 3, 4])])
@@ -28,7 +25,9 @@ def test_n_means_n_further_attempts(retry, attempts):
     """After the last attempt its error is raised as it is."""
     log = []
     with pytest.raises(DeliveryTimeout, match="gone"):
-        call_with_retry(failing(99, DeliveryTimeout("gone", retriable=True), log), retry)
+        call_with_retry(
+            failing(99, DeliveryTimeout("gone", retriable=True), log), retry, sleep=no_wait
+        )
     assert log == attempts
 
 
@@ -36,7 +35,9 @@ def test_n_means_n_further_attempts(retry, attempts):
 def test_for_ever_goes_on_until_it_succeeds(retry):
     """None and -1 are the same: a broker that comes back after twenty attempts gets the record."""
     log = []
-    call_with_retry(failing(20, DeliveryTimeout("gone", retriable=True), log), retry)
+    call_with_retry(
+        failing(20, DeliveryTimeout("gone", retriable=True), log), retry, sleep=no_wait
+    )
     assert log == list(range(1, 22))
 
 
@@ -56,7 +57,7 @@ def test_a_later_refusal_ends_the_retries():
         raise next(errors)
 
     with pytest.raises(DeliveryRefused, match="no permission"):
-        call_with_retry(attempt, 5)
+        call_with_retry(attempt, 5, sleep=no_wait)
 
 
 @pytest.mark.parametrize("nonsense", [-2, 1.5, True, "3"])
