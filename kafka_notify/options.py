@@ -334,7 +334,8 @@ def _make_opt(option: Option) -> Opt:
     if option.kind is tuple:
         details["default"] = list(option.default)
     opt_class = {bool: cfg.BoolOpt, tuple: cfg.ListOpt, dict: cfg.DictOpt}
-    return opt_class.get(option.kind, cfg.StrOpt)(option.name, **details)
+    made: Opt = opt_class.get(option.kind, cfg.StrOpt)(option.name, **details)
+    return made
 
 
 def _default_url_opt() -> Opt:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import kafka_notify
 from kafka_notify import options
+from kafka_notify.errors import ConfigurationError
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +40,12 @@ def transport_of(
     ``overrides`` are options that win over configuration and URL. Raises ConfigurationError,
     BrokerUnavailable or BrokerRefused. Blocks at most ``connect_timeout``.
     """
+    if not (parsed.url or parsed.config_file):
+        raise ConfigurationError(
+            "where is Kafka? give --url kafka://host:9092, or a --config-file with a transport_url"
+        )
     conf = options.make_conf(parsed.config_file) if parsed.config_file else None
-    url, _ = options.resolve(conf, parsed.url)
+    url = options.transport_url(conf, parsed.url)
     url.query.update({name: str(value) for name, value in overrides.items()})
     with kafka_notify.get_notification_transport(conf, url) as transport:
         transport.check_connection()

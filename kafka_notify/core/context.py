@@ -7,7 +7,7 @@ An object is sent as its ``redacted_copy()``; of a dict go the fields that oslo.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 _SAFE_FIELDS = frozenset(
@@ -44,7 +44,7 @@ _SAFE_FIELDS = frozenset(
         "user_identity",
     ]
 )
-"""The last line has the older names that to_dict() gives to fields of the lines before."""
+"""From "user" on: the older names that to_dict() gives to fields of the lines before."""
 
 
 class UnsafeContext(Exception):
@@ -58,16 +58,14 @@ def safe_context(ctxt: Any, extra_fields: Collection[str] = ()) -> Any:
     """
     if ctxt is None:
         return {}
-    if type(ctxt) is dict:
-        return {
-            name: value
-            for name, value in ctxt.items()
-            if name in _SAFE_FIELDS or name in extra_fields
-        }
     redacted_copy = getattr(ctxt, "redacted_copy", None)
-    if not callable(redacted_copy):
+    if callable(redacted_copy):
+        return redacted_copy()
+    if not isinstance(ctxt, Mapping):
         raise UnsafeContext(f"{type(ctxt).__name__} has no redacted_copy()")
-    return redacted_copy()
+    return {
+        name: value for name, value in ctxt.items() if name in _SAFE_FIELDS or name in extra_fields
+    }
 
 
 def context_to_dict(ctxt: Any) -> dict[str, Any]:

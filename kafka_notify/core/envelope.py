@@ -24,6 +24,9 @@ _OUR_VERSION = "2.0"
 # Datetimes go through to_primitive, which writes them as oslo.serialization does.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _DEEPEST = 200
+_NOT_FINITE = "is NaN or infinite, which JSON cannot hold"
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 20  # the shortest that orjson rounds, read with _ZEROS for its digits
 
 
 def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
@@ -32,25 +35,55 @@ def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
     Raises SerializationError that names the path of what JSON cannot hold.
     """
     whole = {**message, "_context": ctxt}
+    default = _Primitives()
     try:
-        inner = orjson.dumps(whole, to_primitive, _OPTIONS)
+        inner = orjson.dumps(whole, default, _OPTIONS)
+        # orjson writes NaN and the infinities as null, without a word.
+        if b"null" in inner and not _is_finite(whole):
+            raise ValueError(_NOT_FINITE)
+        text = inner.decode()
     except (TypeError, ValueError):
-        inner = _encode_odd_keys(whole)
-    if b"null" in inner:
-        _refuse_silent_null(message, ctxt)
-    return orjson.dumps({_VERSION: _OUR_VERSION, _MESSAGE: inner.decode()})
+        text = _encode_odd(whole, default)
+    return orjson.dumps({_VERSION: _OUR_VERSION, _MESSAGE: text})
 
 
-def _encode_odd_keys(whole: dict[str, Any]) -> bytes:
-    """Encode keys that are numbers as the texts that JSON makes of them, as upstream does."""
+def _encode_odd(whole: dict[str, Any], default: _Primitives) -> str:
+    """Encode what orjson does not: keys that are no texts, large numbers, half surrogate pairs.
+
+    Python's json, which upstream writes with, does.
+    """
     try:
-        return orjson.dumps(whole, to_primitive, _OPTIONS | orjson.OPT_NON_STR_KEYS)
-    except (TypeError, ValueError) as error:
-        path, problem = _find_culprit(whole)
+        return json.dumps(whole, default=default, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        fields = {("ctxt" if name == "_context" else name): whole[name] for name in whole}
+        path, problem = _find_culprit(fields, default)
         raise SerializationError(
             f"notification {whole.get('event_type')!r}: {path or 'a value'} {problem or error}",
             path=path,
         ) from error
+
+
+class _Primitives:
+    """``to_primitive`` for one notification, whose encoding may take more than one attempt.
+
+    It remembers what iterators gave, since they give it only once, and finds NaN inside of what
+    it returns, since only orjson sees that.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if hasattr(value, "__next__"):
+            # The iterator is kept, too: its id is its own only as long as it lives.
+            if id(value) not in self._read:
+                self._read[id(value)] = (value, to_primitive(value))
+            primitive = self._read[id(value)][1]
+        else:
+            primitive = to_primitive(value)
+        if not _is_finite(primitive):
+            raise ValueError(_NOT_FINITE)
+        return primitive
 
 
 def decode(value: bytes | None) -> Notification:
@@ -60,10 +93,11 @@ def decode(value: bytes | None) -> Notification:
     """
     if value is None:
         raise UndecodableRecord("a tombstone (no value)")
-    outer = _loads(value)
+    exactly = _LONG_NUMBER in value.translate(_ZEROS)
+    outer = _loads(value, exactly=exactly)
     if not isinstance(outer, dict):
         raise UndecodableRecord(f"a JSON {type(outer).__name__}, not an object")
-    message = _unwrap(outer)
+    message = _unwrap(outer, exactly=exactly)
     ctxt = message.get("_context")
     priority = message.get("priority")
     if not isinstance(priority, str):
@@ -79,7 +113,7 @@ def decode(value: bytes | None) -> Notification:
     )
 
 
-def _unwrap(outer: dict[str, Any]) -> dict[str, Any]:
+def _unwrap(outer: dict[str, Any], *, exactly: bool) -> dict[str, Any]:
     if _MESSAGE not in outer:
         return outer
     version = outer.get(_VERSION)
@@ -88,75 +122,68 @@ def _unwrap(outer: dict[str, Any]) -> dict[str, Any]:
     text = outer[_MESSAGE]
     if not isinstance(text, str):
         raise UndecodableRecord("an envelope whose oslo.message is not a text")
-    message = _loads(text)
+    message = _loads(text, exactly=exactly)
     if not isinstance(message, dict):
         raise UndecodableRecord(f"an envelope around a JSON {type(message).__name__}")
     return message
 
 
-def _loads(text: str | bytes) -> Any:
+def _loads(text: str | bytes, *, exactly: bool) -> Any:
+    # orjson is quick; Python's json, which upstream writes with, also reads NaN, Infinity and
+    # half surrogate pairs, and does not round large numbers.
+    first, second = (json.loads, orjson.loads) if exactly else (orjson.loads, json.loads)
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as strict:
-        # Python's own json, which upstream writes with, also writes NaN and Infinity.
+        return first(text)
+    except (ValueError, RecursionError) as error:
         try:
-            return json.loads(text)
+            return second(text)
         except (ValueError, RecursionError):
-            raise UndecodableRecord(f"not JSON: {strict}") from strict
+            raise UndecodableRecord(f"not JSON: {error}") from error
 
 
-def _refuse_silent_null(message: dict[str, Any], ctxt: dict[str, Any]) -> None:
-    """Raise for NaN and infinities, which orjson writes as null without a word."""
-    path = _find_not_finite(message, "") or _find_not_finite(ctxt, "/ctxt")
-    if path:
-        raise SerializationError(
-            f"notification {message.get('event_type')!r}: {path[1:]} is NaN or infinite, "
-            "which JSON cannot hold",
-            path=path[1:],
-        )
-
-
-def _find_not_finite(value: Any, path: str) -> str:
+def _is_finite(value: Any) -> bool:
+    """Tell whether no float in plain dicts, lists and tuples is NaN or infinite."""
     if isinstance(value, float):
-        return "" if math.isfinite(value) else path
+        return math.isfinite(value)
     if isinstance(value, dict):
-        items: Any = value.items()
-    elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
-    else:
-        return ""
-    for name, part in items:
-        if isinstance(part, (float, dict, list, tuple)):
-            found = _find_not_finite(part, f"{path}/{name}")
-            if found:
-                return found
-    return ""
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return True
+    for part in value:
+        if isinstance(part, (float, dict, list, tuple)) and not _is_finite(part):
+            return False
+    return True
 
 
-def _find_culprit(value: Any, path: str = "", depth: int = 0) -> tuple[str, str]:
+def _find_culprit(
+    value: Any, default: _Primitives, *, path: str = "", depth: int = 0
+) -> tuple[str, str]:
     """Return the path of the first thing that JSON cannot hold, and what is wrong with it."""
     if depth > _DEEPEST:
-        return path, f"is nested deeper than {_DEEPEST} levels, or holds itself"
+        start = "/".join(path.split("/")[:4])
+        return start, f"is nested deeper than {_DEEPEST} levels, or holds itself"
     if isinstance(value, dict):
-        for name, part in value.items():
-            if not isinstance(name, (str, int, float, type(None))):
-                return path or "the top", f"has the key {name!r}; JSON's keys are strings"
-            found = _find_culprit(part, f"{path}/{name}" if path else str(name), depth + 1)
-            if found[1]:
-                return found
-        return "", ""
-    if isinstance(value, (list, tuple)):
-        for number, part in enumerate(value):
-            found = _find_culprit(part, f"{path}/{number}", depth + 1)
-            if found[1]:
-                return found
-        return "", ""
-    return path, _scalar_problem(value)
+        parts: Any = value.items()
+    elif isinstance(value, (list, tuple)):
+        parts = enumerate(value)
+    else:
+        return path, _problem_of(value, default)
+    for name, part in parts:
+        if not isinstance(name, (str, int, float, type(None))):
+            return path or "the top", f"has the key {name!r}; JSON's keys are strings"
+        found = _find_culprit(
+            part, default, path=f"{path}/{name}" if path else str(name), depth=depth + 1
+        )
+        if found[1]:
+            return found
+    return "", ""
 
 
-def _scalar_problem(value: Any) -> str:
+def _problem_of(value: Any, default: _Primitives) -> str:
+    if not _is_finite(value):
+        return _NOT_FINITE
     try:
-        orjson.dumps(value, to_primitive, _OPTIONS)
-    except (TypeError, ValueError) as error:
+        json.dumps(value, default=default, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
         return f"({type(value).__name__}) cannot be written as JSON: {error}"
     return ""

@@ -14,11 +14,13 @@ _Patterns = dict[str, re.Pattern[str]]
 
 def _compile(pattern: str, what: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
-    except (re.error, TypeError) as error:
+        compiled = re.compile(pattern)
+        compiled.match("")  # an expression for bytes fails here, not in a listener's thread
+    except (re.error, TypeError, OverflowError, RecursionError) as error:
         raise ConfigurationError(
             f"NotificationFilter: {what} {pattern!r} is no regular expression: {error}"
         ) from error
+    return compiled
 
 
 def _compile_all(patterns: Mapping[str, str] | None, what: str) -> _Patterns:

@@ -57,7 +57,7 @@ def add_vhost(topic: str, vhost: str) -> str:
     """
     _refuse_illegal(topic, what="topic")
     name = f"{topic}.{check_vhost(vhost)}" if vhost else topic
-    if name in (".", ".."):
+    if name in ("", ".", ".."):
         raise InvalidName(f"topic {name!r}: Kafka reserves this name")
     if len(name) > MAX_NAME_LENGTH:
         longest = max((topic, "topic"), (vhost, "virtual host"), key=lambda part: len(part[0]))

@@ -53,14 +53,14 @@ class Option:
         try:
             value = _PARSERS[self.kind](text)
         except ValueError as error:
-            raise ConfigurationError(
-                f"option {self.name}: {text!r} is no {_KIND_NAMES[self.kind]}"
-            ) from error
+            raise self._wrong_kind(text) from error
         self.check(value)
         return value
 
     def check(self, value: Any) -> None:
-        """Raise ConfigurationError when ``value`` is outside the option's choices or range."""
+        """Raise ConfigurationError when ``value`` is not of the option's kind, choices, range."""
+        if not self._fits(value):
+            raise self._wrong_kind(value)
         if self.choices and value not in self.choices:
             raise ConfigurationError(
                 f"option {self.name}: {value!r} is not one of {', '.join(self.choices)}"
@@ -68,11 +68,21 @@ class Option:
         if self.kind not in (int, float):
             return
         low, high = self.minimum, self.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
+        above = low is None or value >= low
+        below = high is None or value <= high
+        if not (above and below):  # put so that NaN, which compares with nothing, is refused
             raise ConfigurationError(
                 f"option {self.name}: {value!r} is out of range; it must be between {low} and "
                 f"{high} {self.unit}".rstrip()
             )
+
+    def _fits(self, value: Any) -> bool:
+        return isinstance(value, (int, float) if self.kind is float else self.kind)
+
+    def _wrong_kind(self, value: Any) -> ConfigurationError:
+        # A dict of the client's options may hold passwords.
+        shown = "the value" if self.secret or self.kind is dict else repr(value)
+        return ConfigurationError(f"option {self.name}: {shown} is no {_KIND_NAMES[self.kind]}")
 
 
 def row(
@@ -121,10 +131,10 @@ def _parse_list(text: str) -> tuple[str, ...]:
 
 def _parse_dict(text: str) -> dict[str, str]:
     pairs = {}
-    for part in _parse_list(text):
+    for number, part in enumerate(_parse_list(text), 1):
         name, colon, value = part.partition(":")
         if not colon or not name.strip():
-            raise ValueError(text)
+            raise ValueError(f"part {number} has no name, or no ':'")  # and may be a secret
         pairs[name.strip()] = value.strip()
     return pairs
 

@@ -49,7 +49,8 @@ class RecordKey:
             value = self._walk({"payload": payload, "context": ctxt})
             if value is None:
                 value = publisher_id
-        return None if value is None else str(value).encode()
+        # Half a surrogate pair, which JSON can spell, has no UTF-8 form of its own.
+        return None if value is None else str(value).encode(errors="backslashreplace")
 
     def _walk(self, value: Any) -> Any:
         for name in self._path:

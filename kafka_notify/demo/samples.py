@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-_COMPUTES = tuple(f"compute-{number}" for number in range(1, 5))
+_COMPUTES = tuple(f"compute-{number}" for number in range(1, 17))
 _API = "nova-api:controller-1"
 _CONDUCTOR = "nova-conductor:controller-1"
 _SCHEDULER = "nova-scheduler:controller-1"

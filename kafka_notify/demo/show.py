@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import kafka_notify
+from kafka_notify.core import events
 from kafka_notify.demo.samples import Sample, sample_notifications
 from kafka_notify.demo.tally import PoolVerdict, Score, Tally
 
@@ -28,6 +30,7 @@ _STALL_S = 10.0  # without a single arrival: what is missing then is lost
 _SURPLUS_S = 0.5  # for a notification that comes twice to come the second time
 _POLL_S = 0.05
 _SHOW_EVERY = 20
+_SETTLE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +63,11 @@ class Outcome:
 
 
 class Demo:
-    """A demo over one transport, whose cluster has answered.
+    """A demo on one cluster. Each listener has a transport of its own, as in services.
 
     Args:
-        transport: Where to; only the topics of TOPIC and pools of this run's own are touched.
+        url: The cluster's transport URL; only the topics of TOPIC and pools of this run's own are
+            touched there.
         count: How many notifications; the first tenth, 100 at most, only warms up.
         rate_per_s: How many per second.
         say: Called with a line of text when something happens.
@@ -73,7 +77,7 @@ class Demo:
 
     def __init__(
         self,
-        transport: kafka_notify.NotificationTransport,
+        url: str,
         *,
         count: int,
         rate_per_s: float,
@@ -81,7 +85,8 @@ class Demo:
         show: Callable[[str, int, int | None], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._transport = transport
+        self._url = url
+        self._transport = kafka_notify.get_notification_transport(url=url)
         self._count = count
         self._rate_per_s = rate_per_s
         self._say = say
@@ -95,23 +100,21 @@ class Demo:
 
         Raises BrokerUnavailable, BrokerRefused or SendBufferFull.
         """
-        listeners = [
-            self._new_listener(pool, name) for pool, names in POOLS.items() for name in names
-        ]
-        began = time.monotonic()
-        with ThreadPoolExecutor(len(listeners)) as starters:
-            # list: or what a start raises is lost.
-            list(starters.map(lambda listener: listener.start(), listeners))
-        self._say(
-            f"{len(listeners)} listeners in {len(POOLS)} pools are listening, after "
-            f"{time.monotonic() - began:.1f} s"
-        )
-        self._send_all()
-        self._await_arrival()
-        self._sleep(_SURPLUS_S)
-        for listener in listeners:
-            listener.stop()
-            listener.wait()
+        with ExitStack() as stack:
+            stack.enter_context(self._transport)
+            self._transport.check_connection()
+            members = [
+                _Member(self._url, run=self._run, pool=pool, name=name, tally=self._tally)
+                for pool, names in POOLS.items()
+                for name in names
+            ]
+            for member in members:
+                stack.callback(member.transport.cleanup)
+            self._start(members)
+            self._send_all()
+            self._await_arrival()
+            self._sleep(_SURPLUS_S)
+        # All transports are closed: every record has its report, no endpoint runs any more.
         counts = self._transport.stats()
         return Outcome(
             sent=counts["sent"],
@@ -120,13 +123,22 @@ class Demo:
             verdicts=self._tally.verdicts(),
         )
 
-    def _new_listener(self, pool: str, name: str) -> kafka_notify.NotificationListener:
-        return kafka_notify.get_notification_listener(
-            self._transport,
-            [kafka_notify.Target(topic=TOPIC)],
-            [_Endpoint(self._tally, pool=pool, name=name)],
-            pool=f"{TOPIC}-{self._run}-{pool}",
+    def _start(self, members: Sequence[_Member]) -> None:
+        """Start all side by side; return when the pools have divided their work.
+
+        Nothing would be lost before, but a pool that is still dividing delivers late.
+        """
+        self._say(
+            f"Starting {len(members)} listeners in {len(POOLS)} pools; a group that divides its "
+            "partitions takes some seconds"
         )
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(members)) as starters:
+            # list: or what a start raises is lost.
+            list(starters.map(lambda member: member.listener.start(), members))
+        while time.monotonic() - began < _SETTLE_S and not _settled(members):
+            self._sleep(_POLL_S)
+        self._say(f"All are listening after {time.monotonic() - began:.1f} s")
 
     def _send_all(self) -> None:
         warm_up = min(_MOST_WARM_UP, self._count // 10)
@@ -152,15 +164,11 @@ class Demo:
         # A request's id is a field of the context that oslo.context, too, lets travel.
         ident = f"req-{self._run}-{number}"
         publisher = notifier.prepare(publisher_id=sample.publisher_id)
-        emit = getattr(publisher, sample.priority)
         self._tally.send(
-            ident,
-            publisher_id=sample.publisher_id,
-            priority=sample.priority,
-            payload=sample.payload,
-            timed=timed,
+            ident, publisher_id=sample.publisher_id, payload=sample.payload, timed=timed
         )
-        emit({"request_id": ident}, sample.event_type, sample.payload)
+        # All as info, whatever their own priority: one topic, so that its partitions are shared.
+        publisher.info({"request_id": ident}, sample.event_type, sample.payload)
 
     def _await_arrival(self) -> None:
         """Return when each pool has all that was sent, or nothing has come for _STALL_S."""
@@ -185,13 +193,28 @@ class Demo:
             self._show(f"received by {pool}", number, self._count)
 
 
-class _Endpoint:
-    """Note each notification of the priorities that the samples have."""
+class _Member:
+    """One listener, and how many partitions it has: its endpoint is itself."""
 
-    def __init__(self, tally: Tally, *, pool: str, name: str) -> None:
-        self._tally = tally
-        self._pool = pool
+    def __init__(self, url: str, *, run: str, pool: str, name: str, tally: Tally) -> None:
+        self.pool = pool
+        self.partitions = 0
         self._name = name
+        self._tally = tally
+        self.transport = kafka_notify.get_notification_transport(url=url)
+        self.transport.monitor.subscribe(self._heed)
+        self.listener = kafka_notify.get_notification_listener(
+            self.transport,
+            [kafka_notify.Target(topic=TOPIC)],
+            [self],
+            pool=f"{TOPIC}-{run}-{pool}",
+        )
+
+    def _heed(self, event: events.Event) -> None:
+        if isinstance(event, events.PartitionsAssigned):
+            self.partitions += len(event.partitions)
+        elif isinstance(event, (events.PartitionsRevoked, events.PartitionsLost)):
+            self.partitions -= len(event.partitions)
 
     def info(
         self,
@@ -203,10 +226,13 @@ class _Endpoint:
     ) -> None:
         """Note it."""
         self._tally.receive(
-            ctxt.get("request_id", ""),
-            pool=self._pool,
-            listener=self._name,
-            payload=payload,
+            ctxt.get("request_id", ""), pool=self.pool, listener=self._name, payload=payload
         )
 
-    error = info
+
+def _settled(members: Sequence[_Member]) -> bool:
+    """Tell whether every pool has all partitions, and every listener some."""
+    totals = dict.fromkeys(POOLS, 0)
+    for member in members:
+        totals[member.pool] += member.partitions
+    return len(set(totals.values())) == 1 and all(member.partitions > 0 for member in members)

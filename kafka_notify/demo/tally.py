@@ -55,7 +55,7 @@ class PoolVerdict:
 
 
 class _Sent(NamedTuple):
-    lane: tuple[str, str]  # publisher and priority: what Kafka keeps in order
+    publisher_id: str
     number: int
     digest: int
     at_s: float
@@ -67,7 +67,7 @@ class _Pool:
 
     def __init__(self, listeners: Sequence[str]) -> None:
         self.seen: Counter[str] = Counter()
-        self.last: dict[tuple[str, str], int] = {}
+        self.last: dict[str, int] = {}
         self.changed = 0
         self.out_of_order = 0
         self.received = dict.fromkeys(listeners, 0)
@@ -88,14 +88,14 @@ class Tally:
         ident: str,
         *,
         publisher_id: str,
-        priority: str,
         payload: Any,
         timed: bool,
     ) -> None:
         """Note a notification right before it is sent; ``timed`` ones count for the latency."""
-        lane, digest = (publisher_id, priority), _digest(payload)
+        digest = _digest(payload)
         with self._lock:
-            self._sent[ident] = _Sent(lane, len(self._sent), digest, self._clock(), timed)
+            number = len(self._sent)
+            self._sent[ident] = _Sent(publisher_id, number, digest, self._clock(), timed)
 
     def receive(self, ident: str, *, pool: str, listener: str, payload: Any) -> None:
         """Note a notification that a listener just got; those of other senders do not count."""
@@ -109,9 +109,9 @@ class Tally:
             books.received[listener] += 1
             books.seen[ident] += 1
             books.changed += not intact
-            if sent.number < books.last.get(sent.lane, -1):
+            if sent.number < books.last.get(sent.publisher_id, -1):
                 books.out_of_order += 1
-            books.last[sent.lane] = sent.number
+            books.last[sent.publisher_id] = sent.number
             if sent.timed:
                 books.latencies_s[listener].append(at_s - sent.at_s)
 

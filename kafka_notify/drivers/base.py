@@ -144,6 +144,12 @@ class AdminClient(Protocol):
         A topic that exists already counts as created.
         """
 
+    def group_has_members(self, group: str, timeout_s: float) -> bool:
+        """Tell whether a consumer group has live members.
+
+        Raises BrokerUnavailable or BrokerRefused.
+        """
+
     def abandon(self) -> None:
         """Forget the client without touching it: called in a child of fork."""
 

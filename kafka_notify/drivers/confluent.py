@@ -29,7 +29,15 @@ LOG = logging.getLogger(__name__)
 class KafkaDriver:
     """One Kafka cluster; see ``drivers.base.Driver``."""
 
-    def __init__(self, url: TransportURL, settings: Settings) -> None:
+    def __init__(
+        self,
+        url: TransportURL,
+        settings: Settings,
+        *,
+        classic_defaults: confluent_config.Config | None = None,
+    ) -> None:
+        """``classic_defaults`` are librdkafka's keys for members of classic groups."""
+        self._classic_defaults = classic_defaults or {}
         self._settings = settings
         self._address = confluent_config.bootstrap(url)
         self._shared = confluent_config.connection(url, settings, address=self._address)
@@ -68,9 +76,10 @@ class KafkaDriver:
         protocol = confluent_config.group_protocol(
             self._settings, classic_cluster=self._classic_cluster
         )
-        config = confluent_config.consumer(
-            self._shared, self._settings, group=group, protocol=protocol
-        )
+        shared = self._shared
+        if protocol == "classic":
+            shared = {**shared, **self._classic_defaults}
+        config = confluent_config.consumer(shared, self._settings, group=group, protocol=protocol)
         may_fall_back = protocol == "consumer" and self._settings.group_protocol == "auto"
         return KafkaConsumer(
             make(Consumer, config, problems=problems),

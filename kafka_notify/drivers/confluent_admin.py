@@ -74,6 +74,10 @@ class KafkaAdmin:
             )
         return outcomes
 
+    def group_has_members(self, group: str, timeout_s: float) -> bool:
+        """Tell whether a consumer group has live members; see ``AdminClient``."""
+        return self._connect().has_members(group, max(_LEAST_S, timeout_s))
+
     def abandon(self) -> None:
         """Do nothing: no client outlives a call."""
 
@@ -113,6 +117,16 @@ class _Connection(NamedTuple):
                 return None
             return self._explain(error, doing=f"creating topic {name}")
         return None
+
+    def has_members(self, group: str, timeout_s: float) -> bool:
+        """Tell whether a consumer group has live members."""
+        futures = self.client.describe_consumer_groups([group], request_timeout=timeout_s)
+        try:
+            return bool(futures[group].result().members)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return False
+            raise self._explain(error, doing=f"asking for the members of group {group}") from error
 
     def without_leaders(self, names: set[str], deadline: float) -> set[str]:
         """Wait until the deadline for leaders; return the topics that lack one still."""

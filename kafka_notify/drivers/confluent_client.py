@@ -17,7 +17,7 @@ from kafka_notify.errors import ConfigurationError
 LOG = logging.getLogger("kafka_notify.librdkafka")
 """Where librdkafka's own log lines go, instead of to stderr."""
 
-_TOLD_OTHERWISE = frozenset(("FAIL", "ERROR", "FATAL"))
+_TOLD_OTHERWISE = frozenset(("FAIL", "ERROR", "FATAL", "GETPID"))
 
 T = TypeVar("T")
 
@@ -41,7 +41,8 @@ def make(kind: Callable[[dict[str, Any]], T], config: Config, *, problems: Probl
 class _ClientLog:
     """What the client takes for a logger: passes its lines on, at levels that fit a library.
 
-    A lost connection or a fatal error comes as an error callback, too, and is told once there.
+    A lost connection or a fatal error comes as an error callback, too, and is told once there; a
+    fresh cluster makes every first idempotent producer ask again (GETPID).
     """
 
     def log(self, level: int, pattern: str, facility: str, name: str, text: str) -> None:

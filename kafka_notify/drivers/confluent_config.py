@@ -165,6 +165,8 @@ def consumer(
         "enable.partition.eof": False,
         "auto.offset.reset": "earliest",
         "allow.auto.create.topics": False,
+        # A commit to a broker that hangs blocks this long, and up to 45 s for a new coordinator.
+        "socket.timeout.ms": 15_000,
         "max.poll.interval.ms": _ms(poll_interval_s),
         "topic.metadata.refresh.interval.ms": _ms(settings.topic_refresh),
         "max.partition.fetch.bytes": settings.kafka_max_fetch_bytes,

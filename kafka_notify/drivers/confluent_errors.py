@@ -117,6 +117,12 @@ PASSING = _TIMED_OUT | frozenset(
 )
 """Codes of troubles that pass by themselves: ask again later."""
 
+_UNREACHABLE = {
+    KafkaError._ALL_BROKERS_DOWN: "if they are up, check the port and the option "
+    "security_protocol: a broker that wants SASL or TLS hangs up without a word",
+    KafkaError._RESOLVE: "check the host name in the transport URL",
+}
+
 WAIT_FOR_COORDINATOR = frozenset(
     (
         KafkaError._WAIT_COORD,
@@ -139,15 +145,20 @@ _LOST = frozenset(
 )
 
 
-def broker_error(error: KafkaError, *, address: str, doing: str) -> BrokerError:
-    """Return what a failed request means: BrokerRefused or BrokerUnavailable."""
+def broker_error(error: KafkaError, *, doing: str) -> BrokerError:
+    """Return what a failed request means: BrokerRefused or BrokerUnavailable.
+
+    ``doing`` says what failed, and at which address.
+    """
     code = error.code()
+    text = f"{doing}: {error.str()}"
     remedy = REFUSALS.get(code)
     if remedy is not None:
-        return BrokerRefused(f"{doing} at {address}: {error.str()}; {remedy}", code=error.name())
-    text = f"{doing} at {address}: {error.str()}"
+        return BrokerRefused(f"{text}; {remedy}", code=error.name())
     if code > 0 and code not in PASSING:
         return BrokerRefused(text, code=error.name())
+    if code in _UNREACHABLE:
+        text = f"{text}; {_UNREACHABLE[code]}"
     return BrokerUnavailable(text, code=error.name(), retriable=code in PASSING)
 
 
@@ -180,7 +191,7 @@ def commit_error(error: KafkaError, *, group: str, address: str) -> ConsumeError
     code = error.code()
     text = f"group {group} at {address}: {error.str()}"
     if code in _LOST:
-        return AssignmentLost(f"{text}; the partitions belong to other members by now")
+        return AssignmentLost(f"{text}; only the group's members may commit, and this is none now")
     remedy = REFUSALS.get(code)
     if remedy is not None:
         text = f"{text}; {remedy}"
@@ -215,7 +226,7 @@ class Problems:
     def heard(self, error: KafkaError) -> None:
         """Take the client's error callback."""
         code = error.code()
-        problem = broker_error(error, address=self._address, doing="connecting")
+        problem = broker_error(error, doing=f"connecting to {self._address}")
         # "All brokers are down" follows the error that says why, and must not hide it.
         if self._last is None or code != KafkaError._ALL_BROKERS_DOWN:
             self._last = problem
@@ -233,9 +244,6 @@ class Problems:
     def explain(self, error: KafkaError, *, doing: str) -> BrokerError:
         """Return the error of a failed request, with the cause that the client told earlier."""
         cause = self._last
-        failed = broker_error(error, address=self._address, doing=doing)
         if cause is None or error.code() not in PASSING:
-            return failed
-        if isinstance(cause, BrokerRefused):
-            return BrokerRefused(f"{doing}: {cause}", code=cause.code)
-        return BrokerUnavailable(f"{failed}; last problem: {cause}", code=cause.code)
+            return broker_error(error, doing=f"{doing} at {self._address}")
+        return type(cause)(f"{doing}: {cause}", code=cause.code, retriable=cause.retriable)

@@ -137,19 +137,24 @@ class Intake:
             counts, made = ensure_topics(
                 admin, self._topics, settings=settings, monitor=self._monitor
             )
+            self._consumer = self._driver.new_consumer(self._group, on_problem=self._on_problem)
+            commit_start(
+                self._consumer,
+                counts,
+                made,
+                group=self._group,
+                settings=settings,
+                monitor=self._monitor,
+            )
+            # While a group has members nobody can move its start from outside; a listener that
+            # is alone must have joined before it may say so.
+            start_is_safe = admin.group_has_members(self._group, settings.connect_timeout)
         finally:
             admin.close()
-        self._consumer = self._driver.new_consumer(self._group, on_problem=self._on_problem)
-        commit_start(
-            self._consumer,
-            counts,
-            made,
-            group=self._group,
-            settings=settings,
-            monitor=self._monitor,
-        )
         self._subscribe(self._consumer)
         self._committed.set()
+        if start_is_safe:
+            self._ready.set()
 
     def _subscribe(self, consumer: ConsumerClient) -> None:
         consumer.subscribe(
