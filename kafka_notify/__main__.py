@@ -14,7 +14,7 @@ def main() -> int:
     try:
         from kafka_notify.cli.app import run
     except ModuleNotFoundError as error:
-        if error.name != "cliff":
+        if (error.name or "").partition(".")[0] != "cliff":
             raise
         sys.stderr.write(f"ERROR: {MissingExtra('cli', needed_for='the command line')}\n")
         return ExitCode.USAGE

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from kafka_notify.core import url as core_url
 from kafka_notify.core.option import Option
@@ -286,35 +288,40 @@ def _has(conf: ConfigOpts, section: str | None, name: str) -> bool:
 
 def _upstream_definitions() -> dict[tuple[str | None, str], Opt]:
     """Return the installed oslo.messaging's options; asked anew each time, defaults may change."""
-    load_opts = _upstream_list_opts()
-    return {} if load_opts is None else dict(_flat(load_opts()))
-
-
-def _flat(listing: Iterable[tuple[Any, Iterable[Opt]]]) -> Iterator[tuple[Any, Opt]]:
-    for group, opts in listing:
+    found: dict[tuple[str | None, str], Opt] = {}
+    routing = _upstream_object("oslo.messaging.notify.drivers", "routing")
+    if routing is not None:
+        # Not in its list_opts(): the driver's module registers this one on its own.
+        opt = getattr(sys.modules[routing.__module__], "router_config", None)
+        if opt is not None:
+            found[_NOTIFICATIONS, opt.name] = opt
+    list_upstreams = _upstream_object("oslo.config.opts", "oslo.messaging")
+    for group, opts in list_upstreams() if list_upstreams is not None else ():
         section = getattr(group, "name", group)
         for opt in opts:
-            yield (None if section == "DEFAULT" else section, opt.name), opt
+            found[None if section == "DEFAULT" else section, opt.name] = opt
+    return found
 
 
 @functools.cache
-def _upstream_list_opts() -> Callable[[], Any] | None:
-    """Return oslo.messaging's list_opts; None where it is not installed or cannot be loaded."""
+def _upstream_object(group: str, name: str) -> Any:
+    """Return what an entry point names; None where it is not installed or cannot be loaded."""
     from importlib import metadata
 
-    for entry_point in metadata.entry_points(group="oslo.config.opts", name="oslo.messaging"):
+    for entry_point in metadata.entry_points(group=group, name=name):
         try:
-            load_opts = entry_point.load()
-            load_opts()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # eventlet's, which is no fault of our user
+                return entry_point.load()
         except Exception as error:  # noqa: BLE001 - another project's code, which we can do without
             _LOG.warning(
-                "oslo.messaging is installed, but its options cannot be loaded (%s: %s); "
-                "kafka-notify's own definitions of them stand in",
+                "oslo.messaging is installed, but %s of %s cannot be loaded (%s: %s); "
+                "kafka-notify's own definitions of its options stand in",
+                name,
+                group,
                 type(error).__name__,
                 error,
             )
-        else:
-            return cast(Callable[[], Any], load_opts)
     return None
 
 
@@ -385,10 +392,9 @@ def _notification_opts() -> list[Opt]:
             help="How often a failed send is repeated: -1 without end, 0 never. Upstream's Kafka "
             "driver ignores it; here it counts with delivery=confirm.",
         ),
-        # Upstream registers this one outside its list_opts(): ours has to equal it, help and all.
         cfg.StrOpt(
             "routing_config",
             default="",
-            help="RoutingNotifier configuration file location.",
+            help="YAML file with the rules of the notifier driver 'routing'.",
         ),
     ]

@@ -45,6 +45,9 @@ class ProducerClient(Protocol):
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
 
+    def pending(self) -> int:
+        """Return how many records are not reported on yet. Cheap."""
+
     def flush(self, timeout_s: float) -> int:
         """Wait until all is reported on, at most ``timeout_s``; return how many are left."""
 

@@ -86,6 +86,10 @@ class KafkaProducer:
         if self._client is not None:
             self._client.poll(timeout_s)
 
+    def pending(self) -> int:
+        """Return how many records are not reported on yet."""
+        return 0 if self._client is None else len(self._client)
+
     def flush(self, timeout_s: float) -> int:
         """Wait until all is reported on, at most ``timeout_s``; return how many are left."""
         return 0 if self._client is None else self._client.flush(timeout_s)

@@ -202,6 +202,10 @@ class EmbeddedAdmin:
             )
         return None
 
+    def group_has_members(self, group: str, timeout_s: float) -> bool:
+        """Return False: the mock does not describe groups, so a listener waits until it joined."""
+        return False
+
     def abandon(self) -> None:
         """Do nothing: no client outlives a call."""
 

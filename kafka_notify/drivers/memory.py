@@ -106,6 +106,12 @@ class MemoryAdmin:
                 self._cluster.create_topic(topic, partitions)
             return problem
 
+    def group_has_members(self, group: str, timeout_s: float) -> bool:
+        """Tell whether a consumer group has live members."""
+        with self._cluster.changed:
+            self._cluster.check_available(f"asking for the members of group {group}")
+            return bool(self._cluster.group(group).members)
+
     def abandon(self) -> None:
         """Do nothing: an admin client holds nothing."""
 

@@ -6,6 +6,7 @@ It has no threads: whatever waits, waits on ``changed``, the one condition that 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -58,6 +59,13 @@ class MemoryCluster:
             if cluster is None:
                 cluster = cls._named[name] = cls(name)
             return cluster
+
+    @classmethod
+    def after_fork_in_child(cls) -> None:
+        """Replace the locks, which a thread of the parent may have held at that moment."""
+        cls._named_lock = threading.Lock()
+        for cluster in list(cls._named.values()):
+            cluster.changed = threading.Condition(threading.RLock())
 
     def __repr__(self) -> str:
         """Show what there is, and which faults are on."""
@@ -198,3 +206,6 @@ class MemoryCluster:
         """Return the records of one partition, None when there is no such partition."""
         partitions = self._topics.get(partition.topic, [])
         return partitions[partition.number] if partition.number < len(partitions) else None
+
+
+os.register_at_fork(after_in_child=MemoryCluster.after_fork_in_child)

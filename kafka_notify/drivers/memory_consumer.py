@@ -248,8 +248,12 @@ class MemoryConsumer:
     # --- the end
 
     def abandon(self) -> None:
-        """Forget everything, in a child of fork."""
+        """Forget everything, in a child of fork: its copy of the group has lost this member."""
         self._open = False
+        member = self._member
+        if member is not None and member in self._group.members:
+            self._group.members.remove(member)
+            member.owned.clear()
 
     def close(self) -> None:
         """Leave the group; ``on_revoked`` runs for what is owned still."""

@@ -174,12 +174,13 @@ class MemoryProducer:
         deadline = time.monotonic() + timeout_s
         while True:
             left_s = deadline - time.monotonic()
-            self.poll(max(0.0, left_s) if self._waiting() else 0.0)
-            waiting = self._waiting()
+            self.poll(max(0.0, left_s) if self.pending() else 0.0)
+            waiting = self.pending()
             if not waiting or left_s <= 0:
                 return waiting
 
-    def _waiting(self) -> int:
+    def pending(self) -> int:
+        """Return how many records are not reported on yet."""
         with self._cluster.changed:
             return len(self._queued) + len(self._reports)
 

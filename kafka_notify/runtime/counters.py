@@ -22,8 +22,15 @@ class Counters:
     """Counts that any thread may add to."""
 
     def __init__(self) -> None:
+        self._fresh()
+
+    def _fresh(self) -> None:
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(NAMES, 0)
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: the counts are the parent's, and one of its threads may hold the lock."""
+        self._fresh()
 
     def add(self, name: str, number: int = 1) -> None:
         """Add to one count."""

@@ -64,6 +64,7 @@ class Intake:
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()
         self._pending: list[Record] = []
+        self._ending = False
         self._stopping = threading.Event()
         self._committed = threading.Event()
         self._ready = threading.Event()
@@ -147,8 +148,10 @@ class Intake:
                 monitor=self._monitor,
             )
             # While a group has members nobody can move its start from outside; a listener that
-            # is alone must have joined before it may say so.
-            start_is_safe = admin.group_has_members(self._group, settings.connect_timeout)
+            # is alone must have joined before it may say so. Without topics nothing can be moved.
+            start_is_safe = not counts or admin.group_has_members(
+                self._group, settings.connect_timeout
+            )
         finally:
             admin.close()
         self._subscribe(self._consumer)
@@ -294,10 +297,8 @@ class Intake:
 
     def _on_revoked(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
-        bound = self._settings.drain_timeout
-        left = self._workers.drain(partitions, bound)
-        if left:
-            self._monitor.emit(events.LeftBehind(group=self._group, records=left, waited_s=bound))
+        if not self._ending:
+            self._drain(partitions)
         self._monitor.emit(events.PartitionsRevoked(group=self._group, partitions=partitions))
 
     def _on_lost(self, partitions: Sequence[Partition]) -> None:
@@ -334,12 +335,17 @@ class Intake:
 
     def _end(self) -> None:
         """Dispatch what is committed, then leave the group, so that order holds for the next."""
-        bound = self._settings.drain_timeout
-        left = self._workers.drain(None, bound)
-        if left:
-            self._monitor.emit(events.LeftBehind(group=self._group, records=left, waited_s=bound))
+        self._drain(None)
+        self._ending = True
         self._close_consumer()
         self._ready.set()
+
+    def _drain(self, partitions: Sequence[Partition] | None) -> None:
+        """Wait for endpoints that hold records of these partitions (None: of any)."""
+        bound = self._settings.drain_timeout
+        left = self._workers.drain(partitions, bound)
+        if left:
+            self._monitor.emit(events.LeftBehind(group=self._group, records=left, waited_s=bound))
 
 
 def _next_offsets(units: Sequence[Unit]) -> dict[Partition, int]:

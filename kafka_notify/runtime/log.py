@@ -76,6 +76,10 @@ class EventLog:
         self._lock = threading.Lock()
         self._said: dict[str, float] = {}
 
+    def after_fork_in_child(self) -> None:
+        """Make a new lock: a thread of the parent may hold the old one."""
+        self._lock = threading.Lock()
+
     def __call__(self, event: events.Event) -> None:
         """Log one event."""
         if isinstance(event, events.EndpointFailed):

@@ -27,7 +27,8 @@ from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.leaving import call_at_worker_exit
 from kafka_notify.runtime.retry import call_with_retry
 
-_POLL_S = 0.25
+_POLL_S = 0.1  # one wait for reports while records are on their way
+_IDLE_S = 1.0  # between two looks at what the client says, while none are
 _REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
 
 OnDelivery = Callable[[DeliveryReport], None]
@@ -89,6 +90,7 @@ class Sender:
         self._client: ProducerClient | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._wake = threading.Event()
         self._room = threading.Condition()
         self._blocked = 0
 
@@ -152,6 +154,8 @@ class Sender:
         except SendBufferFull as full:
             self._queue_blocking(client, record, token, full)
         self._counters.add("sent")
+        if not self._wake.is_set():
+            self._wake.set()
 
     def _queue_blocking(
         self, client: ProducerClient, record: Outgoing, token: _Token, full: SendBufferFull
@@ -200,7 +204,11 @@ class Sender:
 
     def _serve_reports(self, client: ProducerClient) -> None:
         while client is self._client:
-            client.poll(_POLL_S)
+            self._wake.wait(_IDLE_S)
+            self._wake.clear()
+            client.poll(0)
+            while client.pending() and client is self._client:
+                client.poll(_POLL_S)
 
     def _on_report(
         self, token: _Token, topic: str, partition: int, offset: int, error: DeliveryError | None
@@ -251,9 +259,10 @@ class Sender:
         left = client.flush(bound)
         if left:
             client.purge()
-            client.flush(_POLL_S)
+            client.flush(_IDLE_S)
             self._monitor.emit(RecordsUnsent(count=left, waited_s=bound))
         self._client = None
-        if thread is not None and thread.is_alive():
-            thread.join(_POLL_S * 8)
+        self._wake.set()
+        if thread is not None:
+            thread.join(_IDLE_S)
         client.close()

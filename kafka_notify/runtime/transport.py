@@ -67,7 +67,8 @@ class NotificationTransport:
         self.settings = settings
         self.vhost = naming.check_vhost(url.virtual_host or "")
         self.monitor = Monitor()
-        self.monitor.subscribe(EventLog())
+        event_log = EventLog()
+        self.monitor.subscribe(event_log)
         self.counters = Counters()
         self.driver: Driver = load_driver(url, settings)
         self._record_key = RecordKey(settings.record_key)
@@ -80,7 +81,8 @@ class NotificationTransport:
             counters=self.counters,
             on_delivery=on_delivery,
         )
-        fork.register(self._sender)
+        for owner in (self._sender, self.counters, event_log):
+            fork.register(owner)
         # Runs when the last reference goes and, as finalizers do, at the end of the process.
         self._finalizer = weakref.finalize(self, _close, self._sender, self.driver)
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -52,13 +54,38 @@ def run(
     return Result(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
 
+def run_on_terminal(*arguments: object) -> Result:
+    """Run a command whose stderr is a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    ) as process:
+        os.close(theirs)
+        shown = _read_terminal(ours)
+        out, _ = process.communicate(timeout=TIMEOUT_S)
+    return Result(code=process.returncode, out=out.decode(), err=shown)
+
+
+def _read_terminal(descriptor: int) -> str:
+    chunks = []
+    with contextlib.suppress(OSError):  # Linux's way to say that the other side is closed
+        while chunk := os.read(descriptor, 4096):
+            chunks.append(chunk)
+    os.close(descriptor)
+    return b"".join(chunks).decode()
+
+
 class Running:
     """A command that runs beside the test; a context manager that leaves nothing behind."""
 
     def __init__(self, *arguments: object, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             [*PROGRAM, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})},
@@ -79,6 +106,11 @@ class Running:
         if self.process.poll() is None:
             self.process.kill()
         self.end()
+
+    def feed(self, data: bytes) -> None:
+        """Write to its stdin; ``end`` closes that."""
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
 
     def wait_for_error_line(self, text: str, timeout_s: float = TIMEOUT_S) -> None:
         """Return when stderr has the text; fail at the command's end."""
@@ -106,9 +138,11 @@ class Running:
 
     def end(self) -> Result:
         """Return how the command ended by itself."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         code = self.process.wait(TIMEOUT_S)
         for reader in self._readers:
             reader.join(TIMEOUT_S)
-        for pipe in (self.process.stdout, self.process.stderr):
-            pipe.close()
+        self.process.stdout.close()
+        self.process.stderr.close()
         return Result(code=code, out=b"".join(self._out).decode(), err=self.err)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A transport over an in-memory cluster, and an endpoint that keeps what it gets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import kafka_notify
+from kafka_notify.core.events import Event
+from kafka_notify.core.message import PRIORITIES
+from kafka_notify.drivers.memory_cluster import MemoryCluster
+
+BOUND_S = 10.0
+
+
+class Recorder:
+    """Endpoint of all priorities; wait for calls with ``wait_for``."""
+
+    filter_rule: Any = None
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._changed = threading.Condition()
+        for priority in PRIORITIES:
+            setattr(self, priority, self._recording(priority))
+
+    def _recording(self, priority: str) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            with self._changed:
+                self.calls.append((priority, arguments))
+                self._changed.notify_all()
+
+        return call
+
+    def wait_for(
+        self, count: int, timeout_s: float = BOUND_S
+    ) -> list[tuple[str, tuple[Any, ...]]]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.calls) >= count, timeout_s), self.calls
+            return list(self.calls)
+
+    @property
+    def payloads(self) -> list[Any]:
+        return [arguments[3] for _, arguments in self.calls]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def cluster(unique: str) -> MemoryCluster:
+    return MemoryCluster.find(unique)
+
+
+@pytest.fixture
+def connect(cluster: MemoryCluster) -> Iterator[Callable[..., Any]]:
+    """Return a function that makes a transport; ``events`` of it holds what was told."""
+    made = []
+
+    def make(query: str = "", vhost: str = "", **arguments: Any) -> Any:
+        url = f"memory://{cluster.name}/{vhost}?kafka_consumer_timeout=0.05{query and '&' + query}"
+        transport = kafka_notify.get_notification_transport(url=url, **arguments)
+        events: list[Event] = []
+        transport.monitor.subscribe(events.append)
+        transport.events = events
+        made.append(transport)
+        return transport
+
+    yield make
+    for transport in made:
+        transport.cleanup()
+
+
+@pytest.fixture
+def transport(connect: Callable[..., Any]) -> Any:
+    return connect()
+
+
+@pytest.fixture
+def listen(unique: str) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts a listener; all are stopped at the end."""
+    started = []
+
+    def start(transport: Any, endpoint: Any, **arguments: Any) -> Any:
+        make = kafka_notify.get_notification_listener
+        if "batch_size" in arguments:
+            make = kafka_notify.get_batch_notification_listener
+        targets = [kafka_notify.Target(topic=arguments.pop("topic", "notifications"))]
+        listener = make(
+            transport, targets, [endpoint], pool=arguments.pop("pool", unique), **arguments
+        )
+        listener.start()
+        started.append(listener)
+        return listener
+
+    yield start
+    for listener in started:
+        listener.stop()
+        listener.wait()

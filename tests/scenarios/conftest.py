@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the scenarios share: processes, transports, bare clients, and a brisk Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kafka_notify
+from kafka_notify.broker import Cluster
+from tests.conftest import Kafka
+from tests.scenarios.processes import Process
+from tests.scenarios.topics import BareClient
+
+PASSWORD = "s3cret+<pw>"
+USER = "alice"
+
+BRISK = {
+    # So whatever runs here shows that listeners need nobody to make their topics.
+    "auto.create.topics.enable": "false",
+    # Kafka's own bounds: a member is heard every 5 s, and dead after 45 s of silence.
+    "group.consumer.min.heartbeat.interval.ms": "200",
+    "group.consumer.heartbeat.interval.ms": "500",
+    "group.consumer.min.session.timeout.ms": "2000",
+    "group.consumer.session.timeout.ms": "6000",
+    # A broker that was stopped is back at once.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+}
+
+
+@pytest.fixture(scope="session")
+def brisk_cluster() -> Iterator[Cluster]:
+    """Yield a Kafka of ours with a SASL listener; it creates no topics and is quick with groups."""
+    with Cluster(nodes=1, properties=BRISK, sasl={USER: PASSWORD}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def brisk(brisk_cluster: Cluster) -> Kafka:
+    """Return the brisk Kafka, as the fixture ``kafka`` returns the usual one."""
+    return Kafka(bootstrap=brisk_cluster.bootstrap)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Yield a function that starts a Python process; all of them are ended after the test."""
+    with ExitStack() as processes:
+        yield lambda *arguments, **options: processes.enter_context(
+            Process(*arguments, cwd=tmp_path, **options)
+        )
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., kafka_notify.NotificationTransport]]:
+    """Yield a function that returns a transport for a URL; all of them are cleaned up."""
+    with ExitStack() as transports:
+
+        def transport(url: str, **arguments: Any) -> kafka_notify.NotificationTransport:
+            made = kafka_notify.get_notification_transport(url=url, **arguments)
+            return transports.enter_context(made)
+
+        yield transport
+
+
+@pytest.fixture
+def bare(kafka: Kafka) -> BareClient:
+    """Return a bare client of the usual Kafka."""
+    return BareClient(kafka.bootstrap)
+
+
+@pytest.fixture
+def bare_brisk(brisk: Kafka) -> BareClient:
+    """Return a bare client of the brisk Kafka."""
+    return BareClient(brisk.bootstrap)
