@@ -337,7 +337,7 @@ def _make_opt(option: Option) -> Opt:
         details |= {"min": option.minimum, "max": option.maximum}
         return (cfg.IntOpt if option.kind is int else cfg.FloatOpt)(option.name, **details)
     if option.choices:
-        details["choices"] = list(option.choices)
+        details["choices"] = list(option.choices.items())
     if option.kind is tuple:
         details["default"] = list(option.default)
     opt_class = {bool: cfg.BoolOpt, tuple: cfg.ListOpt, dict: cfg.DictOpt}

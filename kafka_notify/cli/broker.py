@@ -78,8 +78,8 @@ class Broker(PlainCommand):
         with _closed_in_good_order(cluster, terminal):
             url = f"kafka://{cluster.bootstrap}/"
             terminal.say(
-                f"Kafka {parsed_args.kafka_version} is ready at {cluster.bootstrap}; its data is "
-                f"in {data_dir}\nCtrl-C ends it. In another terminal:\n"
+                f"Kafka {parsed_args.kafka_version} is ready at {cluster.bootstrap}\n"
+                f"Its data is in {data_dir}; Ctrl-C ends it. In another terminal:\n"
                 f"  kafka-notify listen --url {url}\n"
                 f"  kafka-notify notify --url {url} --event-type hello"
             )

@@ -89,8 +89,8 @@ class Listen(PlainCommand):
             printer.on_done = listener.stop
             listener.start()
             self.terminal.say(
-                f"Listening at {transport.address} on {', '.join(topics)} in pool {pool}"
-                + ("" if parsed_args.pool else ", its own")
+                f"Listening to {', '.join(topics)} at {transport.address}, pool {pool}"
+                + ("" if parsed_args.pool else " (its own)")
             )
             try:
                 printer.wait(parsed_args.timeout)
@@ -208,13 +208,13 @@ class _Printer:
 
     def summary(self, undecodable: int) -> str:
         """Tell what was printed and what was not."""
-        parts = [f"Printed {self._printed} notifications"]
+        parts = [f"Notifications printed: {self._printed}"]
         if self._reader_gone:
             parts.append("nobody reads stdout any more")
         if self._shared and self._unprinted:
-            parts.append(f"{self._unprinted} taken from the pool and not printed")
+            parts.append(f"taken from the pool and not printed: {self._unprinted}")
         if undecodable:
-            parts.append(f"{undecodable} records skipped, which are no notifications")
+            parts.append(f"records skipped that are no notifications: {undecodable}")
         return "; ".join(parts)
 
     @property

@@ -124,6 +124,7 @@ class _Sending:
         )
         self._show = show
         self._shown_at = 0.0
+        self._all_handed_over = False
         self._refused = 0
 
     def send_all(
@@ -155,6 +156,7 @@ class _Sending:
 
     def wait_for_reports(self, timeout_s: float) -> None:
         """Return when each record has its delivery report, or the time is over."""
+        self._all_handed_over = True
         deadline = time.monotonic() + timeout_s
         while (remaining := deadline - time.monotonic()) > 0:
             left = self._transport.flush(min(remaining, _FLUSH_S))
@@ -177,7 +179,7 @@ class _Sending:
         if now - self._shown_at >= at_most_every_s:
             self._shown_at = now
             sent, confirmed, *_ = self.counts()
-            self._show("sent", sent, None)
+            self._show("sent", sent, sent if self._all_handed_over else None)
             self._show("confirmed", confirmed, sent)
 
 

@@ -51,7 +51,7 @@ class Terminal:
 
             def show(name: str, done: int, whole: int | None) -> None:
                 if name not in tasks:
-                    tasks[name] = bars.add_task(name)
+                    tasks[name] = bars.add_task(name, total=None)
                 bars.update(tasks[name], completed=done, total=whole)
 
             yield show

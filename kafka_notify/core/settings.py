@@ -37,7 +37,12 @@ class Settings:
     security_protocol: str = row(
         "PLAINTEXT",
         "How to talk to the brokers.",
-        choices=("PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"),
+        choices={
+            "PLAINTEXT": "in the clear, without a login",
+            "SASL_PLAINTEXT": "in the clear, with a login",
+            "SSL": "over TLS; a client certificate may stand for the login",
+            "SASL_SSL": "over TLS, with a login",
+        },
         upstream=True,
         librdkafka="security.protocol",
     )
@@ -102,10 +107,11 @@ class Settings:
     # --- sending
     delivery: str = row(
         "report",
-        "'report': info() returns at once, each record's delivery report is counted and a failed "
-        "one logged. 'confirm': info() returns when all in-sync replicas have the record, or "
-        "raises.",
-        choices=("report", "confirm"),
+        "When a send returns.",
+        choices={
+            "report": "at once; each record's delivery report is counted, a failed one logged",
+            "confirm": "when all in-sync replicas have the record; else it raises",
+        },
     )
     delivery_timeout: float = row(
         300.0,
@@ -186,7 +192,13 @@ class Settings:
     compression_codec: str = row(
         "none",
         "Compression of what is sent.",
-        choices=("none", "gzip", "snappy", "lz4", "zstd"),
+        choices={
+            "none": "no compression",
+            "gzip": "slow and small",
+            "snappy": "quick",
+            "lz4": "quick and smaller",
+            "zstd": "the smallest for its time",
+        },
         upstream=True,
         librdkafka="compression.codec",
     )
@@ -200,16 +212,21 @@ class Settings:
     )
     group_protocol: str = row(
         "auto",
-        "'consumer' is the protocol of KIP-848 (Kafka 4, or 3.7 with it switched on), 'classic' "
-        "the older one with the range assignor; 'auto' takes the first where the cluster has it.",
-        choices=("auto", "consumer", "classic"),
+        "How the members of a consumer group agree on their partitions.",
+        choices={
+            "auto": "consumer where the cluster has it, classic otherwise",
+            "consumer": "the protocol of KIP-848: Kafka 4, or 3.7 with it switched on",
+            "classic": "the older one, with the range assignor",
+        },
         librdkafka="group.protocol",
     )
     group_start: str = row(
         "end",
-        "Where a consumer group begins that has no offsets in a topic: 'end' is what comes after "
-        "its first listener started, 'beginning' all that the topic still holds.",
-        choices=("end", "beginning"),
+        "Where a consumer group begins that has no offsets in a topic.",
+        choices={
+            "end": "with what comes after its first listener started",
+            "beginning": "with all that the topic still holds",
+        },
     )
     start_timeout: float = row(
         15.0,

@@ -21,8 +21,8 @@ from kafka_notify.demo.tally import PoolVerdict, Score, Tally
 
 TOPIC = "kafka-notify-demo"
 POOLS: Mapping[str, tuple[str, ...]] = {
-    "billing": ("billing-1", "billing-2"),
-    "audit": ("audit-1",),
+    "billing": ("1", "2"),
+    "audit": ("1",),
 }
 
 _MOST_WARM_UP = 100

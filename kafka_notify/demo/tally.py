@@ -23,8 +23,8 @@ class Score:
     pool: str
     listener: str
     received: int
-    latency_p50_ms: float
-    latency_p99_ms: float
+    p50_ms: float
+    p99_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class PoolVerdict:
         return not (self.lost or self.repeated or self.changed or self.out_of_order)
 
     def __str__(self) -> str:
-        """Say it in a few words."""
+        """Say it in a few words: 'ok', or what went wrong."""
         counts = {
             "lost": self.lost,
             "repeated": self.repeated,
@@ -51,7 +51,7 @@ class PoolVerdict:
             "out of order": self.out_of_order,
         }
         wrong = [f"{count} {what}" for what, count in counts.items() if count]
-        return ", ".join(wrong) or "each once, in order"
+        return ", ".join(wrong) or "ok"
 
 
 class _Sent(NamedTuple):
@@ -165,8 +165,8 @@ def _score(pool: str, listener: str, received: int, latencies_s: Sequence[float]
         pool=pool,
         listener=listener,
         received=received,
-        latency_p50_ms=1000 * percentile(latencies_s, 0.50),
-        latency_p99_ms=1000 * percentile(latencies_s, 0.99),
+        p50_ms=1000 * percentile(latencies_s, 0.50),
+        p99_ms=1000 * percentile(latencies_s, 0.99),
     )
 
 

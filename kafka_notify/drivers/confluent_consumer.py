@@ -135,7 +135,7 @@ class KafkaConsumer:
     def _read(self, message: Message) -> Record | None:
         error = message.error()
         if error is not None:
-            self._heed(error)
+            self._heed(error, message.topic())
             return None
         kind, timestamp_ms = message.timestamp()
         return Record(
@@ -148,10 +148,10 @@ class KafkaConsumer:
             -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         )
 
-    def _heed(self, error: KafkaError) -> None:
+    def _heed(self, error: KafkaError, topic: str | None) -> None:
         """Tell of an error that came in place of a record; raise when it is the end."""
         if not error.fatal() and error.code() not in (KafkaError._FATAL, KafkaError._FENCED):
-            self._problems.heard(error)
+            self._problems.heard_of(f"group {self._group}, topic {topic}", error)
             return
         # The client keeps the cause of a fatal error in its text alone. Before any assignment it
         # is the answer to the first heartbeat of KIP-848: a cluster without it, or one that

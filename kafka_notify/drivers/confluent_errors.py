@@ -155,7 +155,7 @@ def broker_error(error: KafkaError, *, doing: str) -> BrokerError:
     remedy = REFUSALS.get(code)
     if remedy is not None:
         return BrokerRefused(f"{text}; {remedy}", code=error.name())
-    if code > 0 and code not in PASSING:
+    if code >= KafkaError.UNKNOWN and code not in PASSING:  # the local ones are below
         return BrokerRefused(text, code=error.name())
     if code in _UNREACHABLE:
         text = f"{text}; {_UNREACHABLE[code]}"
@@ -215,7 +215,7 @@ class Problems:
         self._address = address
         self._on_problem = on_problem
         self._clock = clock
-        self._told: dict[int, float] = {}
+        self._told: dict[str, float] = {}
         self._last: BrokerError | None = None
 
     @property
@@ -225,14 +225,20 @@ class Problems:
 
     def heard(self, error: KafkaError) -> None:
         """Take the client's error callback."""
-        code = error.code()
         problem = broker_error(error, doing=f"connecting to {self._address}")
         # "All brokers are down" follows the error that says why, and must not hide it.
-        if self._last is None or code != KafkaError._ALL_BROKERS_DOWN:
+        if self._last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._last = problem
+        self._tell(error.name(), problem)
+
+    def heard_of(self, what: str, error: KafkaError) -> None:
+        """Take an error that came in place of a record; ``what`` names group and topic."""
+        self._tell(error.name() + what, broker_error(error, doing=f"{what} at {self._address}"))
+
+    def _tell(self, kind: str, problem: BrokerError) -> None:
         now = self._clock()
-        if now - self._told.get(code, -REPEAT_S) >= REPEAT_S:
-            self._told[code] = now
+        if now - self._told.get(kind, -REPEAT_S) >= REPEAT_S:
+            self._told[kind] = now
             self._on_problem(problem)
 
     def forget(self) -> None:

@@ -17,9 +17,11 @@ from kafka_notify.core.batching import Batcher
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.core.settings import Settings
-from kafka_notify.drivers.base import ConsumerClient, Driver, OnProblem
+from kafka_notify.drivers.base import AdminClient, ConsumerClient, Driver, OnProblem
 from kafka_notify.errors import (
     AssignmentLost,
+    BrokerError,
+    BrokerRefused,
     BrokerUnavailable,
     CommitFailed,
     ConsumerFenced,
@@ -82,7 +84,9 @@ class Intake:
         """
         self._thread.start()
         bound = self._settings.start_timeout
-        self._ready.wait(bound)
+        slow = not self._ready.wait(bound)
+        # From now on nobody waits here for an error, and the thread goes on after any.
+        self._ready.set()
         if self._error is not None:
             self._thread.join()
             raise self._error
@@ -92,7 +96,7 @@ class Intake:
                 f"Kafka at {self._driver.address}: the group {self._group!r} could not be started "
                 f"within {bound:g} s (start_timeout)"
             )
-        if not self._ready.is_set():
+        if slow:
             self._monitor.emit(events.StartSlow(group=self._group, waited_s=bound))
 
     def ask_to_stop(self) -> None:
@@ -114,9 +118,7 @@ class Intake:
         try:
             self._begin()
         except Exception as error:  # noqa: BLE001 - told to the thread that waits in start()
-            self._error = error
-            self._close_consumer()
-            self._ready.set()
+            self._fail(error)
             return
         failures = 0
         while not self._stopping.is_set():
@@ -124,12 +126,30 @@ class Intake:
                 self._cycle()
                 failures = 0
             except ConsumerFenced as error:
+                if not self._ready.is_set() and not error.unsupported_protocol:
+                    self._fail(self._refused(error))
+                    return
                 self._reopen(error, failures)
                 failures += 1
             except Exception as error:  # noqa: BLE001 - a listener goes on after any error
                 self._reopen(error, failures)
                 failures += 1
         self._end()
+
+    def _fail(self, error: Exception) -> None:
+        """End the thread, and have ``start`` raise what kept it from starting."""
+        self._error = error
+        self._close_consumer()
+        self._ready.set()
+
+    def _refused(self, error: ConsumerFenced) -> BrokerRefused:
+        refused = BrokerRefused(
+            f"{error} (the group was never joined: see the option group_protocol, and the user's "
+            "permissions)",
+            code=error.code,
+        )
+        refused.__cause__ = error
+        return refused
 
     def _begin(self) -> None:
         settings = self._settings
@@ -147,17 +167,24 @@ class Intake:
                 settings=settings,
                 monitor=self._monitor,
             )
-            # While a group has members nobody can move its start from outside; a listener that
-            # is alone must have joined before it may say so. Without topics nothing can be moved.
-            start_is_safe = not counts or admin.group_has_members(
-                self._group, settings.connect_timeout
-            )
+            # Without topics there is no start that could be moved.
+            start_is_safe = not counts or self._has_company(admin)
         finally:
             admin.close()
         self._subscribe(self._consumer)
         self._committed.set()
         if start_is_safe:
             self._ready.set()
+
+    def _has_company(self, admin: AdminClient) -> bool:
+        """Tell whether the group has members: then nobody can move its start from outside.
+
+        A listener that is alone, or cannot find out, has to join before it may say so.
+        """
+        try:
+            return admin.group_has_members(self._group, self._settings.connect_timeout)
+        except BrokerError:
+            return False
 
     def _subscribe(self, consumer: ConsumerClient) -> None:
         consumer.subscribe(

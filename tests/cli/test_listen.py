@@ -20,7 +20,7 @@ def test_a_line_has_everything(either_url: str, unique: str, send: Send) -> None
     """Priority, publisher, event type, payload, context and metadata, as JSON."""
     arguments = ("--url", either_url, "--topic", unique, "--count", 2)
     with Running("listen", *arguments) as listen:
-        listen.wait_for_error_line("Listening at")
+        listen.wait_for_error_line("Listening to")
         send({"a": [1.5, None, "ä"]}, priority="error", publisher_id="p", event_type="e.f",
              ctxt={"request_id": "req-1"})  # fmt: skip
         send("second")
@@ -37,8 +37,9 @@ def test_a_line_has_everything(either_url: str, unique: str, send: Send) -> None
         "ctxt": {"request_id": "req-1"},
     }
     assert (second["priority"], second["payload"]) == ("info", "second")
-    assert f"on {unique} in pool kafka-notify-listen-" in result.err
-    assert "Printed 2 notifications" in result.err
+    assert f"Listening to {unique} at " in result.err
+    assert "(its own)" in result.err
+    assert "Notifications printed: 2" in result.err
 
 
 def test_quiet_says_nothing(either_url: str, unique: str, send: Send) -> None:
@@ -89,7 +90,7 @@ def test_a_timeout_ends_it(
                  "--timeout", "0.5", *arguments)  # fmt: skip
 
     assert (result.code, result.out) == (code, ""), result.err
-    assert "Printed 0 notifications" in result.err
+    assert "Notifications printed: 0" in result.err
 
 
 def test_filters_choose(either_url: str, unique: str, send: Send) -> None:
@@ -134,7 +135,7 @@ def test_records_that_are_no_notifications_are_counted(
     assert result.code == 0, result.err
     assert [line["payload"] for line in result.json_lines()] == ["after"]
     assert f"Skipped an undecodable record, {unique}.info" in result.err
-    assert "1 records skipped" in result.err
+    assert "records skipped that are no notifications: 1" in result.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -151,7 +152,7 @@ def test_a_signal_ends_it_in_good_order(
 
     assert result.code == 128 + number, result.err
     assert len(result.json_lines()) == 1
-    assert "Printed 1 notifications" in result.err
+    assert "Notifications printed: 1" in result.err
     assert "Traceback" not in result.err
 
 
@@ -184,7 +185,7 @@ def test_it_ends_when_nobody_reads(either_url: str, unique: str, send: Send) -> 
         err = listen.stderr.read().decode()
 
     assert code == 0
-    assert "Printed 1 notifications; nobody reads stdout any more" in err
+    assert "Notifications printed: 1; nobody reads stdout any more" in err
     assert "Traceback" not in err
     assert "BrokenPipe" not in err
 
@@ -206,7 +207,7 @@ def test_a_full_disk_ends_it_with_an_error(either_url: str, unique: str, send: S
     err = done.stderr.decode()
     assert done.returncode == 1, err
     assert "ERROR: stdout: [Errno 28] No space left on device" in err
-    assert "1 taken from the pool and not printed" in err
+    assert "taken from the pool and not printed: 1" in err
 
 
 def test_what_it_prints_can_be_sent_again(either_url: str, unique: str, send: Send) -> None:

@@ -19,7 +19,7 @@ from kafka_notify.errors import ConfigurationError
 class Sample:
     """One option of each kind."""
 
-    text: str = row("t", "A text.", choices=("t", "u"))
+    text: str = row("t", "A text.", choices={"t": "first", "u": "second"})
     whole: int = row(3, "A number.", minimum=1, maximum=9, unit="bytes", librdkafka="a.b")
     number: float = row(1.5, "A number.", minimum=0, unit="seconds", group="other")
     flag: bool = row(False, "A flag.", upstream=True)

@@ -46,7 +46,6 @@ class BareClient:
     def __init__(self, bootstrap: str) -> None:
         self._config = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._admin = AdminClient(self._config)
-        self._producer = Producer({**self._config, "acks": "all", "message.timeout.ms": 30_000})
 
     # --- what is there
 
@@ -146,9 +145,11 @@ class BareClient:
             if error:
                 failures.append(error)
 
+        # A new one each time, since an old one may not know of new partitions yet.
+        producer = Producer({**self._config, "acks": "all", "message.timeout.ms": 30_000})
         for value in values:
-            self._producer.produce(topic, value, key, partition=partition, on_delivery=report)
-        assert self._producer.flush(ANSWER_S) == 0
+            producer.produce(topic, value, key, partition=partition, on_delivery=report)
+        assert producer.flush(ANSWER_S) == 0
         assert failures == []
 
     def send_payloads(self, topic: str, payloads: Iterable[Any], *, partition: int = -1) -> None:
