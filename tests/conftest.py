@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 import hypothesis
 import pytest
 
+from kafka_notify.errors import KafkaNotifyError
+
 BROKERS_VARIABLE = "KAFKA_NOTIFY_TEST_BROKERS"
 
 # ci: the same examples on every run and every machine. long: look for new ones.
@@ -30,6 +32,22 @@ class Kafka:
         """Return a transport URL for this Kafka; query values are written as ``str`` does."""
         options = f"?{urlencode(query)}" if query else ""
         return f"kafka://{self.bootstrap}/{quote(vhost, safe='')}{options}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the Kafka that the workers of xdist share; each of them would start one otherwise."""
+    runs_workers = config.getoption("numprocesses", None) and not config.option.collectonly
+    if not runs_workers or config.option.markexpr != "functional" or BROKERS_VARIABLE in os.environ:
+        return
+    from kafka_notify.broker import Cluster
+
+    cluster = Cluster(nodes=1)
+    try:
+        cluster.open()
+    except KafkaNotifyError as error:
+        raise pytest.UsageError(f"no Kafka for the functional tests: {error}") from error
+    config.add_cleanup(cluster.close)
+    os.environ[BROKERS_VARIABLE] = cluster.bootstrap
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import argparse
 import logging
 import sys
 from importlib import metadata
-from typing import Any, TextIO
+from typing import Any
 
 from cliff.app import App
 from cliff.commandmanager import CommandManager
@@ -21,13 +21,12 @@ _DESCRIPTION = "OpenStack notifications over Apache Kafka."
 _LEVELS = {0: logging.WARNING, 1: logging.WARNING, 2: logging.INFO}
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
+class _Stderr(logging.Handler):
     """Log to the stderr of the moment, which a progress bar replaces while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        self.stream = sys.stderr
-        super().emit(record)
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
 class KafkaNotify(App):

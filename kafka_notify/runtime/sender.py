@@ -28,6 +28,7 @@ from kafka_notify.runtime.leaving import call_at_worker_exit
 from kafka_notify.runtime.retry import call_with_retry
 
 _POLL_S = 0.1  # one wait for reports while records are on their way
+_GROUP_S = 0.005  # how late a report may be that nobody waits for
 _IDLE_S = 1.0  # between two looks at what the client says, while none are
 _REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
 
@@ -82,7 +83,7 @@ class Sender:
         self._counters = counters
         self._on_delivery = on_delivery
         self._closed = False
-        self._problem: BrokerError | None = None
+        self._problems: dict[str, BrokerError] = {}
         self._fresh()
 
     def _fresh(self) -> None:
@@ -91,6 +92,7 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._closing = threading.Event()
         self._room = threading.Condition()
         self._blocked = 0
 
@@ -123,7 +125,8 @@ class Sender:
         confirmation = _Confirmation()
         self._queue(record, confirmation)
         if not confirmation.wait(self._settings.confirm_timeout + _REPORT_GRACE_S):
-            raise self._unconfirmed(record, attempt, "the client gave no delivery report")
+            what = f"the client gave no delivery report{self._heard()}"
+            raise self._unconfirmed(record, attempt, what)
         error = confirmation.error
         if error is None:
             return
@@ -135,11 +138,10 @@ class Sender:
         raise error
 
     def _unconfirmed(self, record: Outgoing, attempt: int, what: str) -> DeliveryTimeout:
-        cause = f"; the last problem was: {self._problem}" if self._problem else ""
         return DeliveryTimeout(
             f"notification {record.message_id} to topic {record.topic}: not confirmed by "
             f"{self._driver.address} in {attempt} attempt(s) of "
-            f"{self._settings.confirm_timeout:g} s ({what}){cause}",
+            f"{self._settings.confirm_timeout:g} s ({what})",
             topic=record.topic,
             message_id=record.message_id,
             attempts=attempt,
@@ -173,11 +175,10 @@ class Sender:
                     return
             finally:
                 self._blocked -= 1
-        cause = f"; the last problem was: {self._problem}" if self._problem else ""
         raise SendBufferFull(
             f"notification {record.message_id} to topic {record.topic}: the send buffer stayed "
             f"full for {self._settings.send_block_timeout:g} s (send_buffer_records, "
-            f"send_buffer_bytes, send_block_timeout){cause}",
+            f"send_buffer_bytes, send_block_timeout){self._heard()}",
             topic=record.topic,
             message_id=record.message_id,
         ) from full
@@ -207,14 +208,35 @@ class Sender:
             self._wake.wait(_IDLE_S)
             self._wake.clear()
             client.poll(0)
-            while client.pending() and client is self._client:
-                client.poll(_POLL_S)
+            if self._settings.delivery == "confirm":
+                self._serve_at_once(client)
+            else:
+                self._serve_in_groups(client)
+
+    def _serve_at_once(self, client: ProducerClient) -> None:
+        """Serve each report as it comes: a caller waits for it."""
+        while client.pending() and client is self._client:
+            client.poll(_POLL_S)
+
+    def _serve_in_groups(self, client: ProducerClient) -> None:
+        """Serve reports some milliseconds late, many at a time: nobody waits for them.
+
+        Waking up for each would take the interpreter from the threads that send and receive.
+        """
+        pause_s = _GROUP_S
+        while (pending := client.pending()) and client is self._client:
+            self._closing.wait(pause_s)
+            client.poll(0)
+            # While no broker answers there is less and less to look for.
+            pause_s = _GROUP_S if client.pending() != pending else min(2 * pause_s, _POLL_S)
 
     def _on_report(
         self, token: _Token, topic: str, partition: int, offset: int, error: DeliveryError | None
     ) -> None:
         message_id, confirmation = token
         self._counters.add("confirmed" if error is None else "failed")
+        if error is None and self._problems:
+            self._problems = {}
         if confirmation is not None:
             confirmation.set(error)
         elif error is not None:
@@ -226,8 +248,15 @@ class Sender:
                 self._room.notify()
 
     def _on_problem(self, problem: BrokerError) -> None:
-        self._problem = problem
+        # One per code, the newest last: "all brokers are down" must not hide why.
+        self._problems.pop(problem.code, None)
+        self._problems[problem.code] = problem
         self._monitor.emit(ConnectionProblem(address=self._driver.address, error=problem))
+
+    def _heard(self) -> str:
+        """Return, as the end of a message, what the client said since it last delivered."""
+        problems = "; ".join(map(str, list(self._problems.values())))
+        return f"; heard since the last delivery: {problems}" if problems else ""
 
     # --- the end
 
@@ -262,6 +291,7 @@ class Sender:
             client.flush(_IDLE_S)
             self._monitor.emit(RecordsUnsent(count=left, waited_s=bound))
         self._client = None
+        self._closing.set()
         self._wake.set()
         if thread is not None:
             thread.join(_IDLE_S)

@@ -54,11 +54,11 @@ def run(
     return Result(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
 
-def run_on_terminal(*arguments: object) -> Result:
+def run_on_terminal(*arguments: object, program: Sequence[str] = PROGRAM) -> Result:
     """Run a command whose stderr is a terminal of 100 columns."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
+        [*program, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=theirs,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import run
+from tests.cli.commands import run, run_on_terminal
 
 NO_URL = ("notify", "--event-type", "x")
 
@@ -80,6 +80,17 @@ def test_a_missing_cli_extra_is_named() -> None:
     assert (result.code, result.out) == (2, "")
     assert "pip install 'kafka-notify[cli]'" in result.err
     assert "Traceback" not in result.err
+
+
+def test_rich_is_only_needed_for_a_terminal() -> None:
+    """Its absence is named where it is missed, and does not matter elsewhere."""
+    command = ("notify", "--url", "kafka://127.0.0.1:1/?connect_timeout=1", "--event-type", "x")
+
+    missed = run_on_terminal(*command, program=without("rich"))
+
+    assert missed.code == 2
+    assert "pip install 'kafka-notify[cli]'" in missed.err
+    assert run(*command, program=without("rich")).code == 3
 
 
 @pytest.mark.parametrize("arguments", [("demo", "--real"), ("broker", "--port", "29999")])

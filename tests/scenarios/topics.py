@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
+    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     Message,
     Producer,
@@ -111,6 +112,14 @@ class BareClient:
             )
         finally:
             consumer.close()
+
+    def shares(self, group: str) -> list[int]:
+        """Return how many partitions each member of a group has, while that is settled."""
+        (future,) = self._admin.describe_consumer_groups([group]).values()
+        found = future.result(ANSWER_S)
+        if found.state is not ConsumerGroupState.STABLE:
+            return []
+        return [len(member.assignment.topic_partitions) for member in found.members]
 
     # --- what is to be there
 

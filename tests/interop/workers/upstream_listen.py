@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""oslo.messaging's own listener. Arguments: URL, topic, pool. Ends on a line on stdin.
+
+Prints ``got`` with a JSON list for each notification: the method, and its arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+
+url, topic, pool = sys.argv[1:]
+
+
+class Endpoint:
+    """Says what it gets."""
+
+    def info(self, *arguments: Any) -> None:
+        """Take one notification of this priority."""
+        os.write(1, f"got {json.dumps(['info', *arguments])}\n".encode())
+
+    def error(self, *arguments: Any) -> None:
+        """Take one notification of this priority."""
+        os.write(1, f"got {json.dumps(['error', *arguments])}\n".encode())
+
+
+conf = cfg.ConfigOpts()
+transport = oslo_messaging.get_notification_transport(conf, url)
+conf([])
+conf.set_override("kafka_consumer_timeout", 0.2, "oslo_messaging_kafka")
+listener = oslo_messaging.get_notification_listener(
+    transport,
+    [oslo_messaging.Target(topic=topic)],
+    [Endpoint()],
+    executor="threading",
+    pool=pool,
+)
+listener.start()
+sys.stdin.readline()
+listener.stop()
+listener.wait()
