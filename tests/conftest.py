@@ -36,8 +36,9 @@ class Kafka:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the Kafka that the workers of xdist share; each of them would start one otherwise."""
-    runs_workers = config.getoption("numprocesses", None) and not config.option.collectonly
-    if not runs_workers or config.option.markexpr != "functional" or BROKERS_VARIABLE in os.environ:
+    workers = config.getoption("numprocesses", None) and not config.option.collectonly
+    functional = config.option.markexpr == "functional"
+    if not (workers and functional) or os.environ.get(BROKERS_VARIABLE):
         return
     from kafka_notify.broker import Cluster
 

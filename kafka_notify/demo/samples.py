@@ -190,69 +190,74 @@ def _hex(source: random.Random, digits: int) -> str:
 
 
 def _instance(source: random.Random, host: str) -> dict[str, Any]:
-    address = _nova_object(
-        "IpPayload",
-        "1.0",
-        {
-            "mac": "fa:16:3e:" + ":".join(_hex(source, 2) for _ in range(3)),
-            "address": f"192.168.{source.randint(0, 31)}.{source.randint(2, 250)}",
-            "port_uuid": _uuid(source),
-            "meta": {},
-            "version": 4,
-            "label": "private",
-            "device_name": "tap" + _hex(source, 10),
-        },
-    )
-    volume = _nova_object(
-        "BlockDevicePayload",
-        "1.0",
-        {
-            "boot_index": None,
-            "delete_on_termination": False,
-            "device_name": "/dev/sdb",
-            "tag": None,
-            "volume_id": _uuid(source),
-        },
-    )
     return {
-        "architecture": "x86_64",
-        "availability_zone": "nova",
-        "block_devices": [volume],
-        "created_at": "2026-10-29T13:42:11Z",
-        "deleted_at": None,
+        "uuid": _uuid(source),
         "display_name": "vm-" + _hex(source, 4),
         "display_description": "a made-up server",
         "host": host,
         "host_name": "vm-" + _hex(source, 4),
-        "image_uuid": _uuid(source),
-        "ip_addresses": [address],
-        "kernel_id": "",
-        "key_name": "my-key",
-        "keypairs": [],
-        "launched_at": "2026-10-29T13:42:15Z",
-        "flavor": _flavor(source),
-        "locked": False,
-        "locked_reason": None,
-        "metadata": {},
         "node": host,
-        "os_type": None,
-        "power_state": source.choice(("pending", "running", "shutdown")),
-        "progress": 0,
-        "ramdisk_id": "",
+        "user_id": "demo",
+        "tenant_id": _hex(source, 32),
+        "action_initiator_user": "demo",
+        "action_initiator_project": _hex(source, 32),
         "request_id": "req-" + _uuid(source),
         "reservation_id": "r-" + _hex(source, 8),
-        "shares": [],
+        "image_uuid": _uuid(source),
+        "flavor": _flavor(source),
+        "ip_addresses": [_address(source)],
+        "block_devices": [_volume(source)],
+        "power_state": source.choice(("pending", "running", "shutdown")),
         "state": source.choice(("active", "building", "stopped")),
-        "task_state": None,
-        "tenant_id": _hex(source, 32),
-        "terminated_at": None,
-        "action_initiator_project": _hex(source, 32),
-        "action_initiator_user": "demo",
-        "auto_disk_config": "MANUAL",
-        "updated_at": "2026-10-29T13:42:11Z",
-        "user_id": "demo",
-        "uuid": _uuid(source),
+        **_INSTANCE_CONSTANTS,
     }
+
+
+_INSTANCE_CONSTANTS: dict[str, Any] = {
+    "architecture": "x86_64",
+    "auto_disk_config": "MANUAL",
+    "availability_zone": "nova",
+    "created_at": "2026-10-29T13:42:11Z",
+    "deleted_at": None,
+    "kernel_id": "",
+    "key_name": "my-key",
+    "keypairs": [],
+    "launched_at": "2026-10-29T13:42:15Z",
+    "locked": False,
+    "locked_reason": None,
+    "metadata": {},
+    "os_type": None,
+    "progress": 0,
+    "ramdisk_id": "",
+    "shares": [],
+    "task_state": None,
+    "terminated_at": None,
+    "updated_at": "2026-10-29T13:42:11Z",
+}
+
+
+def _address(source: random.Random) -> dict[str, Any]:
+    data = {
+        "mac": "fa:16:3e:" + ":".join(_hex(source, 2) for _ in range(3)),
+        "address": f"192.168.{source.randint(0, 31)}.{source.randint(2, 250)}",
+        "port_uuid": _uuid(source),
+        "meta": {},
+        "version": 4,
+        "label": "private",
+        "device_name": "tap" + _hex(source, 10),
+    }
+    return _nova_object("IpPayload", "1.0", data)
+
+
+def _volume(source: random.Random) -> dict[str, Any]:
+    data = {
+        "boot_index": None,
+        "delete_on_termination": False,
+        "device_name": "/dev/sdb",
+        "tag": None,
+        "volume_id": _uuid(source),
+    }
+    return _nova_object("BlockDevicePayload", "1.0", data)
 
 
 def _flavor(source: random.Random) -> dict[str, Any]:

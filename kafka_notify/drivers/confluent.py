@@ -86,6 +86,7 @@ class KafkaDriver:
             group=group,
             address=self._address,
             problems=problems,
+            commit_timeout_s=confluent_config.socket_timeout_s(config),
             on_unsupported=partial(self._use_classic, group) if may_fall_back else None,
         )
 

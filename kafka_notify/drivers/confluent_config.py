@@ -53,6 +53,9 @@ _RESPONSE_OVERHEAD_BYTES = (
     512  # librdkafka's rule: receive.message.max.bytes ≥ fetch.max.bytes + 512
 )
 
+# How long a request to a broker that hangs is waited for, and a commit as a whole.
+_SOCKET_TIMEOUT_MS = 15_000
+
 _warned: set[str] = set()
 
 
@@ -165,8 +168,7 @@ def consumer(
         "enable.partition.eof": False,
         "auto.offset.reset": "earliest",
         "allow.auto.create.topics": False,
-        # A commit to a broker that hangs blocks this long, and up to 45 s for a new coordinator.
-        "socket.timeout.ms": 15_000,
+        "socket.timeout.ms": _SOCKET_TIMEOUT_MS,
         "max.poll.interval.ms": _ms(poll_interval_s),
         "topic.metadata.refresh.interval.ms": _ms(settings.topic_refresh),
         "max.partition.fetch.bytes": settings.kafka_max_fetch_bytes,
@@ -184,6 +186,11 @@ def consumer(
         config["partition.assignment.strategy"] = "range"
     config.update(_options(settings, _PRODUCER_ONLY))
     return config
+
+
+def socket_timeout_s(config: Config) -> float:
+    """Return how long a client of this configuration waits for an answer."""
+    return float(config["socket.timeout.ms"]) / 1000
 
 
 def admin(shared: Mapping[str, str | int | float | bool], settings: Settings) -> Config:

@@ -24,8 +24,9 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import OnPartitions
 from kafka_notify.drivers.confluent_client import leak
-from kafka_notify.drivers.confluent_errors import WAIT_FOR_COORDINATOR, Problems, commit_error
-from kafka_notify.errors import AssignmentLost, ClosedError, ConsumerFenced
+from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut
+from kafka_notify.drivers.confluent_errors import SETTLING, Problems, commit_error
+from kafka_notify.errors import AssignmentLost, ClosedError, CommitFailed, ConsumerFenced
 
 # Eager rebalancing (classic, range) and KIP-848's incremental one differ in what assign() must be
 # called with. confluent_kafka makes the right call after our callbacks, as they make none.
@@ -41,10 +42,12 @@ class KafkaConsumer:
         group: str,
         address: str,
         problems: Problems,
+        commit_timeout_s: float,
         on_unsupported: Callable[[], None] | None,
     ) -> None:
         """``on_unsupported`` is given when classic may stand in for KIP-848."""
         self._maybe_client: Consumer | None = client
+        self._committer = Committer(client, timeout_s=commit_timeout_s)
         self._group = group
         self._address = address
         self._problems = problems
@@ -54,12 +57,16 @@ class KafkaConsumer:
         self._ever_assigned = False
         self._left: set[Partition] = set()
         self._failure: BaseException | None = None
+        self._on_lost: OnPartitions = _ignore
 
     @property
     def _client(self) -> Consumer:
         if self._maybe_client is None:
-            raise ClosedError(f"the consumer of group {self._group} at {self._address} is closed")
+            raise self._closed()
         return self._maybe_client
+
+    def _closed(self) -> ClosedError:
+        return ClosedError(f"the consumer of group {self._group} at {self._address} is closed")
 
     # --- the group
 
@@ -90,6 +97,7 @@ class KafkaConsumer:
             self._call(on_lost, partitions)
 
         self._subscribed = True
+        self._on_lost = on_lost
         self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def _forget(self, partitions: Iterable[Partition]) -> None:
@@ -98,6 +106,8 @@ class KafkaConsumer:
 
     def _call(self, callback: OnPartitions, partitions: Sequence[Partition]) -> None:
         """Call back from inside the client, whose C code cannot be trusted with an exception."""
+        if self._maybe_client is None:
+            return  # closed while a commit hung: the owner has been told that all is lost
         try:
             callback(partitions)
         except BaseException as error:  # noqa: BLE001 - kept, and raised by take or close
@@ -179,6 +189,8 @@ class KafkaConsumer:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         if not next_offsets:
             return
+        if self._maybe_client is None:
+            raise self._closed()
         if self._subscribed:
             # KIP-848 and the classic protocol check the member, not what it owns.
             foreign = sorted(str(p) for p in next_offsets if p not in self._assigned)
@@ -188,15 +200,21 @@ class KafkaConsumer:
                     f"{', '.join(foreign)} any more"
                 )
         try:
-            stored = self._client.commit(
-                offsets=[
+            stored = self._committer.commit(
+                [
                     TopicPartition(topic, number, offset)
                     for (topic, number), offset in next_offsets.items()
-                ],
-                asynchronous=False,
+                ]
             )
         except KafkaException as error:
             raise commit_error(error.args[0], group=self._group, address=self._address) from error
+        except CommitTimedOut as error:
+            raise CommitFailed(
+                f"group {self._group} at {self._address}: the coordinator has not answered a "
+                "commit in time; it may have stored the offsets, or do so later",
+                code="_TIMED_OUT",
+                retriable=True,
+            ) from error
         for partition in stored:
             if partition.error is not None:
                 raise commit_error(partition.error, group=self._group, address=self._address)
@@ -260,7 +278,7 @@ class KafkaConsumer:
         retrying = Retrying(
             stop=stop_after_delay(timeout_s),
             wait=wait_exponential(multiplier=0.05, max=0.5),
-            retry=retry_if_exception(_waits_for_coordinator),
+            retry=retry_if_exception(_is_settling),
             reraise=True,
         )
         try:
@@ -279,18 +297,33 @@ class KafkaConsumer:
         leak(client)
 
     def close(self) -> None:
-        """Leave the group and release the client; raise what a callback raised meanwhile."""
+        """Leave the group and release the client; raise what a callback raised meanwhile.
+
+        While a commit hangs the client cannot be closed: what is owned is told to be lost then,
+        and the client leaves when its broker has answered.
+        """
         client = self._maybe_client
-        if client is not None:
+        if client is not None and self._committer.hangs:
+            self._maybe_client = None
+            self._committer.stop(client.close)
+            lost = sorted(self._assigned)
+            self._forget(lost)
+            self._on_lost(lost)
+        elif client is not None:
             try:
                 client.close()
             finally:
                 self._maybe_client = None
+                self._committer.stop()
         self._raise_failure()
 
 
-def _waits_for_coordinator(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in WAIT_FOR_COORDINATOR
+def _ignore(partitions: Sequence[Partition]) -> None:
+    """Stand in for a callback until there is one."""
+
+
+def _is_settling(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in SETTLING
 
 
 def _partitions(found: Iterable[TopicPartition]) -> list[Partition]:

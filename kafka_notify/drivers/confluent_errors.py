@@ -123,15 +123,18 @@ _UNREACHABLE = {
     KafkaError._RESOLVE: "check the host name in the transport URL",
 }
 
-WAIT_FOR_COORDINATOR = frozenset(
+SETTLING = frozenset(
     (
         KafkaError._WAIT_COORD,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
     )
 )
-"""What a cluster answers for a moment when its first group, or a new coordinator, comes up."""
+"""What brokers answer for a moment about a group or topic that has just come up, or moved."""
 
 _LOST = frozenset(
     (

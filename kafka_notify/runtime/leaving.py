@@ -11,6 +11,10 @@ from types import FrameType
 
 from kafka_notify.errors import ConfigurationError
 
+# The higher goes first: endpoints that still run when a listener ends may send.
+LISTENERS_TURN = 200
+SENDERS_TURN = 100
+
 
 def exit_cleanly_on(*signals: signal.Signals) -> None:
     """Make these signals (SIGTERM if none is named) end the process as ``sys.exit`` does.
@@ -33,14 +37,18 @@ def _exit(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def call_at_worker_exit(function: Callable[[], object]) -> None:
+def call_at_worker_exit(
+    function: Callable[[], object], *, turn: int
+) -> Callable[[], object] | None:
     """Call ``function`` when this process ends, if it is a child made by multiprocessing.
 
     Such children end by os._exit after multiprocessing's own finalizers: atexit never runs there.
+    ``turn``: LISTENERS_TURN or SENDERS_TURN. Returns what withdraws this, None if it is no child.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is None or multiprocessing.parent_process() is None:
-        return
+        return None
     from multiprocessing import util
 
-    util.Finalize(None, function, exitpriority=100)
+    withdraw: Callable[[], object] = util.Finalize(None, function, exitpriority=turn).cancel
+    return withdraw

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kafka_notify.core import naming
@@ -15,6 +15,7 @@ from kafka_notify.core.serializers import Serializer
 from kafka_notify.errors import ConfigurationError, InvalidTarget, RequeueUnsupported
 from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
 from kafka_notify.runtime.intake import Intake
+from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.transport import NotificationTransport
 from kafka_notify.runtime.workers import Workers
 
@@ -51,6 +52,7 @@ class NotificationListener:
         self._workers: Workers | None = None
         self._intake: Intake | None = None
         self._stopped = threading.Event()
+        self._withdraw: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
         """Tell the group, the topics and whether it runs."""
@@ -75,6 +77,7 @@ class NotificationListener:
         with self._lock:
             if self._intake is not None and self._intake.is_alive():
                 return
+            self._release(0)
             self._transport.attach(self)
             self._stopped.clear()
             self._workers = Workers(
@@ -85,6 +88,7 @@ class NotificationListener:
             self._intake = self._new_intake(self._workers)
             self._intake.start()
             atexit.register(self._leave)
+            self._withdraw = call_at_worker_exit(self._leave, turn=LISTENERS_TURN)
 
     def _new_intake(self, workers: Workers) -> Intake:
         settings = self._transport.settings
@@ -124,13 +128,20 @@ class NotificationListener:
         """
         self._stopped.wait()
         with self._lock:
-            intake, workers = self._intake, self._workers
-            if intake is None or workers is None:
+            intake = self._intake
+            if intake is None:
                 return
             intake.join(self._end_bound_s())
-            workers.close(_CLOSE_S)
-            atexit.unregister(self._leave)
-            self._intake = self._workers = None
+            self._release(_CLOSE_S)
+
+    def _release(self, timeout_s: float) -> None:
+        """Let go of what an earlier start has made, and has ended."""
+        if self._workers is not None:
+            self._workers.close(timeout_s)
+        atexit.unregister(self._leave)
+        if self._withdraw is not None:
+            self._withdraw()
+        self._intake = self._workers = self._withdraw = None
 
     def _end_bound_s(self) -> float:
         settings = self._transport.settings

@@ -24,7 +24,7 @@ from kafka_notify.errors import (
     SendBufferFull,
 )
 from kafka_notify.runtime.counters import Counters
-from kafka_notify.runtime.leaving import call_at_worker_exit
+from kafka_notify.runtime.leaving import SENDERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.retry import call_with_retry
 
 _POLL_S = 0.1  # one wait for reports while records are on their way
@@ -200,7 +200,7 @@ class Sender:
                     daemon=True,
                 )
                 self._thread.start()
-                call_at_worker_exit(self.close)
+                call_at_worker_exit(self.close, turn=SENDERS_TURN)
             return self._client
 
     def _serve_reports(self, client: ProducerClient) -> None:

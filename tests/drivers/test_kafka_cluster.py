@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -10,13 +11,19 @@ from collections.abc import Iterator
 import pytest
 
 from kafka_notify.broker import Cluster
-from kafka_notify.errors import BrokerRefused, BrokerUnavailable, DeliveryTimeout
+from kafka_notify.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    CommitFailed,
+    DeliveryTimeout,
+)
 from tests.drivers.bench import TIMEOUT_S, Bench, refused_protocol, take_until
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.functional
 
 PASSWORD = "s3cr3t"
+HASTY = "socket.timeout.ms:2000"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +42,16 @@ def cluster() -> Iterator[Cluster]:
 
 def bench_of(bootstrap: str, **query: str) -> Bench:
     return Bench(f"kafka://{bootstrap}/", **query)
+
+
+@contextlib.contextmanager
+def paused(cluster: Cluster) -> Iterator[None]:
+    """Let the broker hang: it takes connections and answers nothing."""
+    cluster.pause(0)
+    try:
+        yield
+    finally:
+        cluster.resume(0)
 
 
 def test_auto_falls_back_to_classic(
@@ -150,8 +167,7 @@ def test_a_broker_that_hangs_costs_the_timeout_and_no_more(cluster: Cluster, uni
     bench.create(unique)
     bench.send(unique, [b"x"])
     producer = bench.producer()
-    cluster.pause(0)
-    try:
+    with paused(cluster):
         started = time.monotonic()
         with pytest.raises(BrokerUnavailable):
             bench.admin.partition_counts([unique], 1.0)
@@ -159,6 +175,39 @@ def test_a_broker_that_hangs_costs_the_timeout_and_no_more(cluster: Cluster, uni
         eventually(lambda: producer.poll(0.1) or len(bench.reports) == 2, TIMEOUT_S, "the report")
         assert time.monotonic() - started < 15.0
         assert isinstance(bench.reports[1].error, DeliveryTimeout)
-    finally:
-        cluster.resume(0)
+    bench.close()
+
+
+def test_a_commit_to_a_broker_that_hangs_ends_in_time(cluster: Cluster, unique: str) -> None:
+    """It raises CommitFailed that may be tried again, and tried again it comes after the first."""
+    bench = bench_of(cluster.bootstrap, group_protocol="classic", client_options=HASTY)
+    partitions = bench.create(unique)
+    member = bench.member(unique, unique)
+    take_until([member], lambda: len(member.assigned) == 4, "the assignment")
+    with paused(cluster):
+        started = time.monotonic()
+        with pytest.raises(CommitFailed) as caught:
+            member.consumer.commit(dict.fromkeys(partitions, 1))
+        assert time.monotonic() - started < 15.0
+    assert caught.value.retriable
+    member.consumer.commit(dict.fromkeys(partitions, 2))
+    assert member.consumer.committed(partitions, TIMEOUT_S) == dict.fromkeys(partitions, 2)
+    bench.close()
+
+
+def test_a_member_whose_commit_hangs_can_be_closed(cluster: Cluster, unique: str) -> None:
+    """close returns at once and tells what is lost; the member leaves when the broker is back."""
+    bench = bench_of(cluster.bootstrap, group_protocol="classic", client_options=HASTY)
+    partitions = bench.create(unique)
+    member = bench.member(unique, unique)
+    take_until([member], lambda: len(member.assigned) == 4, "the assignment")
+    with paused(cluster):
+        with pytest.raises(CommitFailed):
+            member.consumer.commit(dict.fromkeys(partitions, 0))
+        started = time.monotonic()
+        member.consumer.close()
+        assert time.monotonic() - started < 1.0
+        assert member.events[-1] == ("lost", tuple(partitions))
+    after = bench.member(unique, unique)
+    take_until([after], lambda: len(after.assigned) == 4, "the successor", timeout_s=40.0)
     bench.close()

@@ -22,11 +22,12 @@ USER = "alice"
 BRISK = {
     # So whatever runs here shows that listeners need nobody to make their topics.
     "auto.create.topics.enable": "false",
-    # Kafka's own bounds: a member is heard every 5 s, and dead after 45 s of silence.
-    "group.consumer.min.heartbeat.interval.ms": "200",
+    # By default a member of KIP-848 is heard every 5 s, and dead after 45 s of silence.
+    "group.consumer.min.heartbeat.interval.ms": "500",
     "group.consumer.heartbeat.interval.ms": "500",
-    "group.consumer.min.session.timeout.ms": "2000",
-    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.session.timeout.ms": "4000",
+    "group.consumer.session.timeout.ms": "4000",
+    "group.min.session.timeout.ms": "4000",
     # A broker that was stopped is back at once.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
@@ -44,6 +45,22 @@ def brisk_cluster() -> Iterator[Cluster]:
 def brisk(brisk_cluster: Cluster) -> Kafka:
     """Return the brisk Kafka, as the fixture ``kafka`` returns the usual one."""
     return Kafka(bootstrap=brisk_cluster.bootstrap)
+
+
+# In the classic protocol the members say how long they may be silent.
+BRISK_MEMBER = {
+    "classic": {
+        "group_protocol": "classic",
+        "client_options": "heartbeat.interval.ms:500,session.timeout.ms:4000",
+    },
+    "consumer": {"group_protocol": "consumer"},
+}
+
+
+@pytest.fixture(params=["classic", "consumer"])
+def member(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Return the URL options of a brisk member, for each protocol by which a group can be kept."""
+    return {**BRISK_MEMBER[request.param], "kafka_consumer_timeout": 0.2}
 
 
 @pytest.fixture

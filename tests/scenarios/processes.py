@@ -23,7 +23,9 @@ class Process:
     Its arguments are those of ``python``: a file, or ``-c`` and a program.
     """
 
-    def __init__(self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -41,7 +43,10 @@ class Process:
         self._open = 2
         self._readers = [
             threading.Thread(target=self._read, args=(pipe, into), daemon=True)
-            for pipe, into in ((self._process.stdout, self._out), (self._process.stderr, self._err))
+            for pipe, into in (
+                (self._process.stdout, self._out),
+                (self._process.stderr, self._err),
+            )
         ]
         for reader in self._readers:
             reader.start()
@@ -91,7 +96,9 @@ class Process:
         with self._changed:
             return [line[len(beginning) :] for line in self._out if line.startswith(beginning)]
 
-    def wait_for_lines(self, beginning: str, count: int = 1, timeout_s: float = LINE_S) -> list[str]:
+    def wait_for_lines(
+        self, beginning: str, count: int = 1, timeout_s: float = LINE_S
+    ) -> list[str]:
         """Return when stdout has so many lines that begin so; with the rest of each."""
         self._wait_for(
             lambda: sum(line.startswith(beginning) for line in self._out) >= count,

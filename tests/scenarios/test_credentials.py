@@ -36,9 +36,7 @@ def test_the_right_password_works(
     mechanism: str, connect: Connect, brisk_cluster: Cluster, unique: str
 ) -> None:
     """Sending with confirm, and listening."""
-    where = url(
-        brisk_cluster, PASSWORD, mechanism, delivery="confirm", kafka_consumer_timeout=0.2
-    )
+    where = url(brisk_cluster, PASSWORD, mechanism, delivery="confirm", kafka_consumer_timeout=0.2)
     transport = connect(where)
     recorder = Recorder()
     listener = kafka_notify.get_notification_listener(
@@ -55,7 +53,7 @@ def test_a_wrong_password_fails_a_confirmed_send(
 ) -> None:
     """The error names the likely cause within the bound; nothing shows the password."""
     where = url(
-        brisk_cluster, WRONG, "PLAIN", delivery="confirm", confirm_timeout=3, close_timeout=0
+        brisk_cluster, WRONG, "PLAIN", delivery="confirm", confirm_timeout=2, close_timeout=0
     )
     notifier = kafka_notify.Notifier(connect(where), "p", topics=[unique], retry=0)
     began = time.monotonic()
@@ -69,7 +67,7 @@ def test_a_wrong_password_fails_start(
     connect: Connect, brisk_cluster: Cluster, unique: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """start() and check_connection() say the same, within their bounds."""
-    where = url(brisk_cluster, WRONG, "PLAIN", connect_timeout=5)
+    where = url(brisk_cluster, WRONG, "PLAIN", connect_timeout=2)
     transport = connect(where)
     listener = kafka_notify.get_notification_listener(
         transport, [kafka_notify.Target(topic=unique)], [Recorder()], pool=unique

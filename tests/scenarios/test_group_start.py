@@ -25,22 +25,17 @@ pytestmark = pytest.mark.functional
 
 Connect = Callable[..., kafka_notify.NotificationTransport]
 Start = Callable[..., Process]
+Options = dict[str, object]
 START_BOUND_S = 15.0
 APPEAR_BOUND_S = 10.0
 
 
-@pytest.fixture(params=["classic", "consumer"])
-def protocol(request: pytest.FixtureRequest) -> str:
-    """Return each of the protocols by which a group can be kept."""
-    return str(request.param)
-
-
 @pytest.fixture
 def transport(
-    connect: Connect, brisk: Kafka, protocol: str
+    connect: Connect, brisk: Kafka, member: Options
 ) -> kafka_notify.NotificationTransport:
     """Return a transport to the brisk Kafka, where no topic comes by itself."""
-    return connect(brisk.url(group_protocol=protocol, kafka_consumer_timeout=0.2))
+    return connect(brisk.url(**member))
 
 
 def listen(
@@ -54,9 +49,7 @@ def listen(
     return listener
 
 
-def notifier(
-    transport: kafka_notify.NotificationTransport, topic: str
-) -> kafka_notify.Notifier:
+def notifier(transport: kafka_notify.NotificationTransport, topic: str) -> kafka_notify.Notifier:
     """Return a notifier whose publisher is of no account."""
     return kafka_notify.Notifier(transport, "publisher", topics=[topic])
 
@@ -89,7 +82,7 @@ def test_options_say_how_topics_are_made(
 @pytest.mark.parametrize("group_start", ["end", "beginning"])
 def test_a_new_group_begins_where_its_option_says(
     group_start: str,
-    protocol: str,
+    member: Options,
     connect: Connect,
     brisk: Kafka,
     bare_brisk: BareClient,
@@ -99,10 +92,8 @@ def test_a_new_group_begins_where_its_option_says(
     bare_brisk.create(f"{unique}.info")
     bare_brisk.send_payloads(f"{unique}.info", range(100))
     recorder = Recorder()
-    url = brisk.url(
-        group_start=group_start, group_protocol=protocol, kafka_consumer_timeout=0.2
-    )
-    listener = listen(connect(url), unique, recorder)
+    transport = connect(brisk.url(**member, group_start=group_start))
+    listener = listen(transport, unique, recorder)
     bare_brisk.send_payloads(f"{unique}.info", range(100, 110))
     expected = list(range(0 if group_start == "beginning" else 100, 110))
     recorder.wait_for(expected)
@@ -112,7 +103,7 @@ def test_a_new_group_begins_where_its_option_says(
 
 def test_a_member_that_dies_at_once_moves_nothing(
     transport: kafka_notify.NotificationTransport,
-    protocol: str,
+    member: Options,
     brisk: Kafka,
     bare_brisk: BareClient,
     start: Start,
@@ -121,8 +112,7 @@ def test_a_member_that_dies_at_once_moves_nothing(
     """Killed when start() had returned, before any record: the next member gets all since then."""
     bare_brisk.create(f"{unique}.info")
     bare_brisk.send_payloads(f"{unique}.info", range(100))
-    url = brisk.url(group_protocol=protocol, client_options=quick_death(protocol))
-    first = start(WORKERS / "listen.py", url, unique, unique)
+    first = start(WORKERS / "listen.py", brisk.url(**member), unique, unique)
     first.wait_for_lines("ready")
     first.signal(signal.SIGKILL)
     bare_brisk.send_payloads(f"{unique}.info", range(100, 150))
@@ -131,11 +121,6 @@ def test_a_member_that_dies_at_once_moves_nothing(
     recorder.wait_for(range(100, 150))
     listener.stop()
     assert sorted(recorder.payloads) == list(range(100, 150))
-
-
-def quick_death(protocol: str) -> str:
-    """Return the client options by which a member that died is missed soon (a bound of Kafka's)."""
-    return "session.timeout.ms:6000" if protocol == "classic" else ""
 
 
 def test_members_that_come_and_go_move_nothing(
@@ -164,7 +149,7 @@ def test_members_that_come_and_go_move_nothing(
 @pytest.mark.parametrize("running", [True, False])
 def test_a_partition_that_comes_later_is_read_from_its_start(
     running: bool,  # noqa: FBT001 - a parameter of the test
-    protocol: str,
+    member: Options,
     connect: Connect,
     brisk: Kafka,
     bare_brisk: BareClient,
@@ -174,8 +159,7 @@ def test_a_partition_that_comes_later_is_read_from_its_start(
     topic = f"{unique}.info"
     bare_brisk.create(topic, 1)
     bare_brisk.send_payloads(topic, range(10))
-    url = brisk.url(group_protocol=protocol, topic_refresh=0.5, kafka_consumer_timeout=0.2)
-    transport = connect(url)
+    transport = connect(brisk.url(**member, topic_refresh=0.5))
     recorder = Recorder()
     listener = listen(transport, unique, recorder)
     if not running:
@@ -192,7 +176,7 @@ def test_a_partition_that_comes_later_is_read_from_its_start(
 
 
 def test_a_topic_that_cannot_be_made_is_read_once_it_appears(
-    protocol: str,
+    member: Options,
     connect: Connect,
     brisk: Kafka,
     bare_brisk: BareClient,
@@ -201,12 +185,10 @@ def test_a_topic_that_cannot_be_made_is_read_once_it_appears(
 ) -> None:
     """start() returns in time and says what is missing; its first record comes in time, too."""
     caplog.set_level(logging.WARNING, "kafka_notify")
-    url = brisk.url(
-        group_protocol=protocol, topic_replication_factor=5, kafka_consumer_timeout=0.2
-    )
     recorder = Recorder()
+    transport = connect(brisk.url(**member, topic_replication_factor=5))
     began = time.monotonic()
-    listen(connect(url), unique, recorder)
+    listen(transport, unique, recorder)
     assert time.monotonic() - began < START_BOUND_S
     assert f"{unique}.info" in caplog.text
     assert "topic_replication_factor" in caplog.text
@@ -217,16 +199,13 @@ def test_a_topic_that_cannot_be_made_is_read_once_it_appears(
 
 
 def test_one_missing_topic_does_not_hold_up_the_other(
-    connect: Connect, protocol: str, brisk: Kafka, bare_brisk: BareClient, unique: str
+    connect: Connect, member: Options, brisk: Kafka, bare_brisk: BareClient, unique: str
 ) -> None:
     """Of two topics one cannot be made: the other is read from the start of the group on."""
     bare_brisk.create(f"{unique}.info")
     bare_brisk.send_payloads(f"{unique}.info", range(10))
-    url = brisk.url(
-        group_protocol=protocol, topic_replication_factor=5, kafka_consumer_timeout=0.2
-    )
     recorder = Recorder("info", "error")
-    listen(connect(url), unique, recorder)
+    listen(connect(brisk.url(**member, topic_replication_factor=5)), unique, recorder)
     bare_brisk.send_payloads(f"{unique}.info", range(10, 20))
     recorder.wait_for(range(10, 20))
     bare_brisk.create(f"{unique}.error")
@@ -281,7 +260,7 @@ def test_two_members_start_together_while_a_sender_sends(
     assert {number for number in sent if number > first} <= set(got)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def older() -> Iterator[Kafka]:
     """Yield a Kafka that does not know KIP-848."""
     with Cluster(properties={"group.coordinator.rebalance.protocols": "classic"}) as cluster:

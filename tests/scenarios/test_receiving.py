@@ -22,14 +22,9 @@ pytestmark = pytest.mark.functional
 
 Connect = Callable[..., kafka_notify.NotificationTransport]
 Start = Callable[..., Process]
+Options = dict[str, object]
 PUBLISHERS = 32
 ALL_S = 120.0
-
-
-@pytest.fixture(params=["classic", "consumer"])
-def protocol(request: pytest.FixtureRequest) -> str:
-    """Return each of the protocols by which a group can be kept."""
-    return str(request.param)
 
 
 def listen(
@@ -43,9 +38,7 @@ def listen(
     return listener
 
 
-def send(
-    transport: kafka_notify.NotificationTransport, topic: str, numbers: range
-) -> None:
+def send(transport: kafka_notify.NotificationTransport, topic: str, numbers: range) -> None:
     """Send each number as (publisher, number); a publisher's numbers rise."""
     notifier = kafka_notify.Notifier(transport, topics=[topic])
     publishers = [notifier.prepare(publisher_id=f"publisher-{one}") for one in range(PUBLISHERS)]
@@ -62,10 +55,10 @@ def in_order(payloads: list[int]) -> bool:
 
 
 def test_pools_and_members(
-    protocol: str, connect: Connect, brisk: Kafka, bare_brisk: BareClient, unique: str
+    member: Options, connect: Connect, brisk: Kafka, bare_brisk: BareClient, unique: str
 ) -> None:
     """Each of two pools gets all, once and in order; the two members of one share its part."""
-    transport = connect(brisk.url(group_protocol=protocol, kafka_consumer_timeout=0.2))
+    transport = connect(brisk.url(**member))
     alone, one, other = Recorder(), Recorder(), Recorder()
     listeners = [
         listen(transport, unique, alone, pool=f"{unique}-alone"),
@@ -96,10 +89,10 @@ def test_pools_and_members(
 
 
 def test_an_orderly_stop_under_load_costs_nothing(
-    protocol: str, connect: Connect, brisk: Kafka, start: Start, unique: str
+    member: Options, connect: Connect, brisk: Kafka, start: Start, unique: str
 ) -> None:
     """A member joins, another is stopped by SIGTERM while a sender sends: none lost, none twice."""
-    url = brisk.url(group_protocol=protocol, kafka_consumer_timeout=0.2)
+    url = brisk.url(**member)
     transport = connect(brisk.url())
     first = start(WORKERS / "listen.py", url, unique, unique)
     first.wait_for_lines("ready")
@@ -132,21 +125,14 @@ def test_an_orderly_stop_under_load_costs_nothing(
 
 
 def test_a_killed_member_loses_no_more_than_its_window(
-    protocol: str, brisk: Kafka, bare_brisk: BareClient, start: Start, unique: str
+    member: Options, brisk: Kafka, bare_brisk: BareClient, start: Start, unique: str
 ) -> None:
     """kill -9 in a backlog of 5,000: at most dispatch_window is lost, and nothing comes twice."""
     count, window = 5000, 200
     topic = f"{unique}.info"
     bare_brisk.create(topic)
     bare_brisk.send_payloads(topic, range(count))
-    options = {"session.timeout.ms": 6000} if protocol == "classic" else {}
-    url = brisk.url(
-        group_protocol=protocol,
-        group_start="beginning",
-        dispatch_window=window,
-        kafka_consumer_timeout=0.2,
-        client_options=",".join(f"{name}:{value}" for name, value in options.items()),
-    )
+    url = brisk.url(**member, group_start="beginning", dispatch_window=window)
     first = start(WORKERS / "listen.py", url, unique, unique, "--delay", 0.001)
     first.wait_for_lines("got ", 500)
     first.signal(signal.SIGKILL)
@@ -294,7 +280,7 @@ def test_batches(connect: Connect, kafka: Kafka, unique: str) -> None:
         [recorder],
         pool=unique,
         batch_size=10,
-        batch_timeout=3,
+        batch_timeout=2,
     )
     listener.start()
     send(transport, unique, range(25))
@@ -347,7 +333,7 @@ def test_a_vhost_keeps_to_itself(connect: Connect, kafka: Kafka, unique: str) ->
 
 
 def test_an_endpoint_may_stop_its_listener(
-    connect: Connect, kafka: Kafka, bare: BareClient, unique: str
+    connect: Connect, brisk: Kafka, bare_brisk: BareClient, unique: str
 ) -> None:
     """stop() called by an endpoint returns at once; wait() returns when the rest is dispatched."""
     listeners: list[kafka_notify.NotificationListener] = []
@@ -357,23 +343,21 @@ def test_an_endpoint_may_stop_its_listener(
             listeners[0].stop()
 
     recorder = Recorder(on_call=stop)
-    transport = connect(kafka.url(kafka_consumer_timeout=0.2))
-    bare.create(f"{unique}.info")
+    transport = connect(brisk.url(kafka_consumer_timeout=0.2))
+    bare_brisk.create(f"{unique}.info")
     listeners.append(listen(transport, unique, recorder))
     send(transport, unique, range(10))
     listeners[0].wait()
     got = recorder.payloads
     assert 5 in got
-    assert len(got) == 10 - bare.lag(unique, f"{unique}.info")
+    assert len(got) == 10 - bare_brisk.lag(unique, f"{unique}.info")
     send(transport, unique, range(10, 20))
     listeners[0].start()
     recorder.wait(20)
     assert sorted(recorder.payloads) == list(range(20))
 
 
-def test_filters_choose_what_an_endpoint_gets(
-    connect: Connect, kafka: Kafka, unique: str
-) -> None:
+def test_filters_choose_what_an_endpoint_gets(connect: Connect, kafka: Kafka, unique: str) -> None:
     """By publisher, event type, payload and context; the endpoint without a filter gets all."""
     screen = kafka_notify.NotificationFilter(
         publisher_id="^compute",

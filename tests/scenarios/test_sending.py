@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import kafka_notify
-from kafka_notify.broker import Cluster
 from kafka_notify.errors import DeliveryRefused, DeliveryTimeout, SendBufferFull
 from tests.conftest import Kafka
 from tests.scenarios.topics import BareClient
@@ -27,7 +26,7 @@ def nobody() -> Iterator[str]:
     """Yield an address where nobody listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        yield "127.0.0.1:{}".format(bound.getsockname()[1])
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
 class Reports:
@@ -74,8 +73,8 @@ def test_confirm_raises_when_no_broker_is_there(
 
 def test_confirm_names_a_host_that_does_not_resolve(connect: Connect, unique: str) -> None:
     """The name is in the error, and that it does not resolve."""
-    url = "kafka://no-such-host.invalid:9092/?delivery=confirm&confirm_timeout=3&close_timeout=0"
-    with pytest.raises(DeliveryTimeout, match="no-such-host.invalid") as caught:
+    url = "kafka://no-such-host.invalid:9092/?delivery=confirm&confirm_timeout=2&close_timeout=0"
+    with pytest.raises(DeliveryTimeout, match=r"no-such-host\.invalid") as caught:
         notifier(connect(url), unique, 0).info({}, "sending", 0)
     assert "resolve" in str(caught.value)
 
@@ -152,9 +151,7 @@ def test_each_record_has_its_report(
     assert sender.transport.stats()["confirmed"] == 100
 
 
-def test_a_full_buffer_raises_within_its_bound(
-    connect: Connect, nobody: str, unique: str
-) -> None:
+def test_a_full_buffer_raises_within_its_bound(connect: Connect, nobody: str, unique: str) -> None:
     """The broker is away and the buffer full: a send waits send_block_timeout, then raises."""
     url = f"kafka://{nobody}/?send_buffer_records=100&send_block_timeout=1&close_timeout=0"
     sender = notifier(connect(url), unique)
@@ -189,35 +186,3 @@ def test_a_full_buffer_holds_senders_up_until_there_is_room(
     for first in range(0, 4000, 1000):
         mine = [number for number in stored if first <= number < first + 1000]
         assert mine == sorted(mine)
-
-
-def test_an_outage_costs_nothing(
-    connect: Connect, brisk: Kafka, brisk_cluster: Cluster, bare_brisk: BareClient, unique: str
-) -> None:
-    """The broker is stopped, killed and started again: what is sent meanwhile arrives in order."""
-    bare_brisk.create(f"{unique}.info", 1)
-    transport = connect(brisk.url())
-    sender = notifier(transport, unique)
-    numbers = iter(range(100_000))
-    done = threading.Event()
-    sent: list[int] = []
-
-    def stream() -> None:
-        while not done.wait(0.001):
-            number = next(numbers)
-            sender.info({}, "outage", number)
-            sent.append(number)
-
-    thread = threading.Thread(target=stream)
-    thread.start()
-    try:
-        for end in (brisk_cluster.stop, brisk_cluster.kill):
-            end(0)
-            assert not done.wait(1.5)
-            brisk_cluster.start(0)
-    finally:
-        done.set()
-        thread.join()
-    assert transport.flush(60) == 0
-    assert len(sent) > 1000
-    assert bare_brisk.payloads(f"{unique}.info") == sent

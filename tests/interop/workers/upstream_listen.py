@@ -21,17 +21,13 @@ class Endpoint:
     """Says what it gets."""
 
     def info(self, *arguments: Any) -> None:
-        """Take one notification of this priority."""
+        """Take one notification."""
         os.write(1, f"got {json.dumps(['info', *arguments])}\n".encode())
-
-    def error(self, *arguments: Any) -> None:
-        """Take one notification of this priority."""
-        os.write(1, f"got {json.dumps(['error', *arguments])}\n".encode())
 
 
 conf = cfg.ConfigOpts()
-transport = oslo_messaging.get_notification_transport(conf, url)
 conf([])
+transport = oslo_messaging.get_notification_transport(conf, url)
 conf.set_override("kafka_consumer_timeout", 0.2, "oslo_messaging_kafka")
 listener = oslo_messaging.get_notification_listener(
     transport,

@@ -27,8 +27,9 @@ class Context:
         return dict(self._fields)
 
 
-transport = oslo_messaging.get_notification_transport(cfg.ConfigOpts(), url)
-transport.conf([])
+conf = cfg.ConfigOpts()
+conf([])
+transport = oslo_messaging.get_notification_transport(conf, url)
 for driver in ("messaging", "messagingv2"):
     notifier = oslo_messaging.Notifier(transport, "upstream.host", driver=driver, topics=[topic])
     context = Context(project_id="p1", token="s3cret")

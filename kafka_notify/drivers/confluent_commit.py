@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synchronous commits in bounded time.
+
+librdkafka repeats a commit for as long as the group's coordinator hangs, and takes no time-out
+for it. So commits run in a thread of their own; whoever asked for one stops waiting in time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+Stored = list[TopicPartition]
+
+
+class CommitTimedOut(Exception):
+    """Raised when a commit has no answer in time; it may be stored all the same, or later."""
+
+
+class Committer:
+    """Commits with one client, one after the other. Threads: the one that owns the consumer."""
+
+    def __init__(self, client: Consumer, *, timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        # Simple queues cost a commit about 0.05 ms less than a future does.
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._answers: SimpleQueue[Stored | BaseException] = SimpleQueue()
+        self._unanswered = False
+        self._thread: threading.Thread | None = None
+
+    def commit(self, offsets: Stored) -> Stored:
+        """Return what was stored, with an error where something was not.
+
+        Raises KafkaException, or CommitTimedOut after ``timeout_s``. A commit after one that timed
+        out waits for that first: a late answer never overtakes a newer one.
+        """
+        if self._unanswered:
+            self._answer()
+        self._start()
+        self._jobs.put(lambda: self._call(offsets))
+        answer = self._answer()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _answer(self) -> Stored | BaseException:
+        try:
+            answer = self._answers.get(timeout=self._timeout_s)
+        except Empty as error:
+            self._unanswered = True
+            raise CommitTimedOut from error
+        self._unanswered = False
+        return answer
+
+    def _call(self, offsets: Stored) -> None:
+        try:
+            self._answers.put(self._client.commit(offsets=offsets, asynchronous=False))
+        except (KafkaException, RuntimeError, ValueError, TypeError) as error:
+            self._answers.put(error)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            # A daemon: a broker that hangs must not keep the process from ending.
+            self._thread = threading.Thread(
+                target=_work, args=(self._jobs,), name="kafka-notify-commit", daemon=True
+            )
+            self._thread.start()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a commit that timed out has no answer still; the client cannot be closed."""
+        return self._unanswered and self._answers.empty()
+
+    def stop(self, last: Callable[[], None] | None = None) -> None:
+        """End the thread once all is answered and ``last`` was called in it. Does not wait."""
+        if self._thread is not None:
+            if last is not None:
+                self._jobs.put(last)
+            self._jobs.put(None)
+
+
+def _work(jobs: SimpleQueue[Callable[[], None] | None]) -> None:
+    while True:
+        job = jobs.get()
+        if job is None:
+            return
+        job()

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The broker goes away, or freezes, and comes back or not."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import kafka_notify
+from kafka_notify.broker import Cluster
+from kafka_notify.errors import BrokerUnavailable
+from tests.conftest import Kafka
+from tests.scenarios.conftest import BRISK_MEMBER
+from tests.scenarios.processes import WORKERS, Process
+from tests.scenarios.recorder import Recorder
+from tests.scenarios.topics import BareClient
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.functional
+
+Connect = Callable[..., kafka_notify.NotificationTransport]
+Start = Callable[..., Process]
+MARGIN_S = 10.0  # what a busy machine may add to a bound
+
+
+def listen(
+    transport: kafka_notify.NotificationTransport, topic: str, recorder: Recorder, *, pool: str
+) -> kafka_notify.NotificationListener:
+    """Start a listener."""
+    listener = kafka_notify.get_notification_listener(
+        transport, [kafka_notify.Target(topic=topic)], [recorder], pool=pool
+    )
+    listener.start()
+    return listener
+
+
+def test_senders_and_listeners_survive_it(
+    connect: Connect, brisk: Kafka, brisk_cluster: Cluster, bare_brisk: BareClient, unique: str
+) -> None:
+    """Stopped, then killed, each time started again: all sent meanwhile comes, once, in order."""
+    bare_brisk.create(f"{unique}.info", 1)
+    recorders = {protocol: Recorder() for protocol in BRISK_MEMBER}
+    listeners = []
+    for protocol, recorder in recorders.items():
+        url = brisk.url(**BRISK_MEMBER[protocol], kafka_consumer_timeout=0.2)
+        listeners.append(listen(connect(url), unique, recorder, pool=f"{unique}-{protocol}"))
+    transport = connect(brisk.url())
+    sender = kafka_notify.Notifier(transport, "publisher", topics=[unique])
+    done = threading.Event()
+    sent: list[int] = []
+
+    def stream() -> None:
+        while not done.wait(0.001):
+            sender.info({}, "outage", len(sent))
+            sent.append(len(sent))
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    try:
+        recorders["classic"].wait(100)
+        for end in (brisk_cluster.stop, brisk_cluster.kill):
+            end(0)
+            before = len(sent)
+            eventually(lambda mark=before: len(sent) > mark + 500, 60, "500 sent meanwhile")
+            brisk_cluster.start(0)
+            for recorder in recorders.values():
+                recorder.wait(before + 500)
+    finally:
+        done.set()
+        thread.join()
+    assert transport.flush(60) == 0
+    for recorder, listener in zip(recorders.values(), listeners, strict=True):
+        recorder.wait(len(sent))
+        listener.stop()
+        assert recorder.payloads == sent
+
+
+@pytest.mark.parametrize("gone", ["killed", "frozen"])
+def test_leaving_is_bounded_without_the_broker(
+    gone: str,
+    brisk: Kafka,
+    brisk_cluster: Cluster,
+    bare_brisk: BareClient,
+    start: Start,
+    unique: str,
+) -> None:
+    """A process with a listener ends in time after SIGTERM, though nobody answers it any more."""
+    bare_brisk.create(f"{unique}.info", 1)
+    processes = []
+    for protocol, options in BRISK_MEMBER.items():
+        url = brisk.url(**options, kafka_consumer_timeout=0.2, drain_timeout=2)
+        processes.append(start(WORKERS / "listen.py", url, unique, f"{unique}-{protocol}"))
+        processes[-1].wait_for_lines("ready")
+    bare_brisk.send_payloads(f"{unique}.info", range(10))
+    for process in processes:
+        process.wait_for_lines("got ", 10)
+    end, restore = {
+        "killed": (brisk_cluster.kill, brisk_cluster.start),
+        "frozen": (brisk_cluster.pause, brisk_cluster.resume),
+    }[gone]
+    end(0)
+    try:
+        began = time.monotonic()
+        for process in processes:
+            process.signal(signal.SIGTERM)
+        for process in processes:
+            assert process.end() == 143, process.log
+        assert time.monotonic() - began < 2 * 2 + MARGIN_S
+    finally:
+        restore(0)
+
+
+@pytest.fixture(params=["refused", "silent"])
+def nowhere(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the address of no broker: nobody listens, or takes connections and says nothing."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        if request.param == "silent":
+            listening.listen(50)
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_start_is_refused_in_time(connect: Connect, nowhere: str, unique: str) -> None:
+    """Nobody answers: start() raises within connect_timeout and names the address."""
+    transport = connect(f"kafka://{nowhere}/?connect_timeout=2")
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match=nowhere):
+        listen(transport, unique, Recorder(), pool=unique)
+    assert time.monotonic() - began < 2 + MARGIN_S
+
+
+def test_start_may_be_tried_again(
+    connect: Connect, brisk: Kafka, brisk_cluster: Cluster, unique: str
+) -> None:
+    """A start() that was refused since the broker was away works once it is back."""
+    transport = connect(brisk.url(connect_timeout=1, kafka_consumer_timeout=0.2))
+    recorder = Recorder()
+    listener = kafka_notify.get_notification_listener(
+        transport, [kafka_notify.Target(topic=unique)], [recorder], pool=unique
+    )
+    brisk_cluster.pause(0)
+    try:
+        with pytest.raises(BrokerUnavailable):
+            listener.start()
+    finally:
+        brisk_cluster.resume(0)
+    eventually(lambda: started(listener), 30, "a start")
+    kafka_notify.Notifier(transport, "p", topics=[unique]).info({}, "again", 1)
+    recorder.wait(1)
+
+
+def started(listener: kafka_notify.NotificationListener) -> bool:
+    """Try to start a listener; a broker that has just come up may need another moment."""
+    try:
+        listener.start()
+    except BrokerUnavailable:
+        return False
+    return True
