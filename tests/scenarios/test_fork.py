@@ -48,7 +48,7 @@ CHILD_ENDS = {
 )
 def test_parent_and_child_send(
     child_ends: str,
-    used_before: bool,  # noqa: FBT001 - a parameter of the test
+    used_before: bool,
     kafka: Kafka,
     bare: BareClient,
     start: Start,

@@ -126,7 +126,7 @@ def test_a_member_that_dies_at_once_moves_nothing(
 def test_members_that_come_and_go_move_nothing(
     transport: kafka_notify.NotificationTransport, bare_brisk: BareClient, unique: str
 ) -> None:
-    """Stopped before any record, joined late, left early: all since the first start comes, once."""
+    """Stopped before a record, joined late, left early: all since the first start comes, once."""
     topic = f"{unique}.info"
     bare_brisk.create(topic)
     bare_brisk.send_payloads(topic, range(100))
@@ -148,7 +148,7 @@ def test_members_that_come_and_go_move_nothing(
 
 @pytest.mark.parametrize("running", [True, False])
 def test_a_partition_that_comes_later_is_read_from_its_start(
-    running: bool,  # noqa: FBT001 - a parameter of the test
+    running: bool,
     member: Options,
     connect: Connect,
     brisk: Kafka,

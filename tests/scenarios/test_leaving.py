@@ -175,7 +175,7 @@ def test_a_listener_dispatches_what_it_has_committed(
 def test_a_child_of_multiprocessing_dispatches_what_it_has_committed(
     kafka: Kafka, bare: BareClient, start: Start, unique: str
 ) -> None:
-    """Such a child ends without its atexit hooks; its listener is stopped in order all the same."""
+    """Such a child ends without its atexit hooks; its listener stops in order all the same."""
     topic = f"{unique}.info"
     bare.create(topic)
     bare.send_payloads(topic, range(500))

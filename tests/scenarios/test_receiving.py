@@ -91,7 +91,7 @@ def test_pools_and_members(
 def test_an_orderly_stop_under_load_costs_nothing(
     member: Options, connect: Connect, brisk: Kafka, start: Start, unique: str
 ) -> None:
-    """A member joins, another is stopped by SIGTERM while a sender sends: none lost, none twice."""
+    """A member joins, another gets SIGTERM, while a sender sends: none lost, none twice."""
     url = brisk.url(**member)
     transport = connect(brisk.url())
     first = start(WORKERS / "listen.py", url, unique, unique)
