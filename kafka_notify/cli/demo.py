@@ -19,7 +19,7 @@ from kafka_notify.demo.show import Outcome
 from kafka_notify.demo.tally import Score
 
 # The mock answers a fetch only when its time is over, even if a record comes: so that is short.
-_EMBEDDED = "embedded://kafka-notify-demo/?client_options=fetch.wait.max.ms:5"
+_EMBEDDED = "embedded://kafka-notify-demo/"
 # Members hear of a new division of the partitions with a heartbeat, by default each 5 s.
 _QUICK_GROUPS = {
     "group.consumer.min.heartbeat.interval.ms": "500",

@@ -34,10 +34,10 @@ class KafkaDriver:
         url: TransportURL,
         settings: Settings,
         *,
-        classic_defaults: confluent_config.Config | None = None,
+        consumer_defaults: confluent_config.Config | None = None,
     ) -> None:
-        """``classic_defaults`` are librdkafka's keys for members of classic groups."""
-        self._classic_defaults = classic_defaults or {}
+        """``consumer_defaults`` are librdkafka's keys for consumers, below ours."""
+        self._consumer_defaults = consumer_defaults or {}
         self._settings = settings
         self._address = confluent_config.bootstrap(url)
         self._shared = confluent_config.connection(url, settings, address=self._address)
@@ -76,10 +76,12 @@ class KafkaDriver:
         protocol = confluent_config.group_protocol(
             self._settings, classic_cluster=self._classic_cluster
         )
-        shared = self._shared
-        if protocol == "classic":
-            shared = {**shared, **self._classic_defaults}
-        config = confluent_config.consumer(shared, self._settings, group=group, protocol=protocol)
+        config = confluent_config.consumer(
+            {**self._consumer_defaults, **self._shared},
+            self._settings,
+            group=group,
+            protocol=protocol,
+        )
         may_fall_back = protocol == "consumer" and self._settings.group_protocol == "auto"
         return KafkaConsumer(
             make(Consumer, config, problems=problems),

@@ -3,6 +3,8 @@
 
 librdkafka repeats a commit for as long as the group's coordinator hangs, and takes no time-out
 for it. So commits run in a thread of their own; whoever asked for one stops waiting in time.
+confluent_kafka lets one thread at a time into a client: until the answer is there, nobody else
+may call it, or they wait as long.
 """
 
 from __future__ import annotations
@@ -38,23 +40,28 @@ class Committer:
         Raises KafkaException, or CommitTimedOut after ``timeout_s``. A commit after one that timed
         out waits for that first: a late answer never overtakes a newer one.
         """
-        if self._unanswered:
-            self._answer()
+        if not self.settle(self._timeout_s):
+            raise CommitTimedOut
         self._start()
         self._jobs.put(lambda: self._call(offsets))
-        answer = self._answer()
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def _answer(self) -> Stored | BaseException:
         try:
             answer = self._answers.get(timeout=self._timeout_s)
         except Empty as error:
             self._unanswered = True
             raise CommitTimedOut from error
-        self._unanswered = False
+        if isinstance(answer, BaseException):
+            raise answer
         return answer
+
+    def settle(self, timeout_s: float) -> bool:
+        """Return whether the client is free; wait ``timeout_s`` for the answer that is owed."""
+        if self._unanswered:
+            try:
+                self._answers.get(timeout=timeout_s)
+            except Empty:
+                return False
+            self._unanswered = False
+        return True
 
     def _call(self, offsets: Stored) -> None:
         try:
@@ -69,11 +76,6 @@ class Committer:
                 target=_work, args=(self._jobs,), name="kafka-notify-commit", daemon=True
             )
             self._thread.start()
-
-    @property
-    def hangs(self) -> bool:
-        """Whether a commit that timed out has no answer still; the client cannot be closed."""
-        return self._unanswered and self._answers.empty()
 
     def stop(self, last: Callable[[], None] | None = None) -> None:
         """End the thread once all is answered and ``last`` was called in it. Does not wait."""

@@ -176,14 +176,14 @@ def consumer(
         "receive.message.max.bytes": max(
             _USUAL_RECEIVE_BYTES, fetch_bytes + _RESPONSE_OVERHEAD_BYTES
         ),
-        # The broker answers a fetch as soon as it has one byte; this is how long it may wait.
-        "fetch.wait.max.ms": 500,
         "fetch.error.backoff.ms": 100,
         # How long a full local queue makes fetching pause; the default of 1 s is felt.
         "fetch.queue.backoff.ms": 100,
     }
     if protocol == "classic":
         config["partition.assignment.strategy"] = "range"
+    else:
+        config = {key: value for key, value in config.items() if key not in FORBIDDEN_BY_KIP_848}
     config.update(_options(settings, _PRODUCER_ONLY))
     return config
 

@@ -26,7 +26,13 @@ from kafka_notify.drivers.base import OnPartitions
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut
 from kafka_notify.drivers.confluent_errors import SETTLING, Problems, commit_error
-from kafka_notify.errors import AssignmentLost, ClosedError, CommitFailed, ConsumerFenced
+from kafka_notify.errors import (
+    AssignmentLost,
+    BrokerUnavailable,
+    ClosedError,
+    CommitFailed,
+    ConsumerFenced,
+)
 
 # Eager rebalancing (classic, range) and KIP-848's incremental one differ in what assign() must be
 # called with. confluent_kafka makes the right call after our callbacks, as they make none.
@@ -57,6 +63,8 @@ class KafkaConsumer:
         self._ever_assigned = False
         self._left: set[Partition] = set()
         self._failure: BaseException | None = None
+        self._calling_back = False
+        self._put_off: list[Callable[[], None]] = []
         self._on_lost: OnPartitions = _ignore
 
     @property
@@ -108,10 +116,13 @@ class KafkaConsumer:
         """Call back from inside the client, whose C code cannot be trusted with an exception."""
         if self._maybe_client is None:
             return  # closed while a commit hung: the owner has been told that all is lost
+        self._calling_back = True
         try:
             callback(partitions)
         except BaseException as error:  # noqa: BLE001 - kept, and raised by take or close
             self._failure = self._failure or error
+        finally:
+            self._calling_back = False
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
@@ -124,6 +135,10 @@ class KafkaConsumer:
         """Return what is there; see ``ConsumerClient.take``."""
         self._raise_failure()
         client = self._client
+        if not self._committer.settle(timeout_s):
+            return []
+        while self._put_off:
+            self._put_off.pop(0)()
         first = client.poll(timeout_s)
         records = [] if first is None else self._read_all([first])
         if first is not None and limit > 1:
@@ -177,11 +192,24 @@ class KafkaConsumer:
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Let ``take`` return no records of these partitions until ``resume``."""
-        self._client.pause(_topic_partitions(self._assigned.intersection(partitions)))
+        self._when_free(self._client.pause, partitions)
 
     def resume(self, partitions: Sequence[Partition]) -> None:
         """End a pause."""
-        self._client.resume(_topic_partitions(self._assigned.intersection(partitions)))
+        self._when_free(self._client.resume, partitions)
+
+    def _when_free(
+        self, call: Callable[[list[TopicPartition]], None], partitions: Sequence[Partition]
+    ) -> None:
+        """Call now; while a commit hangs, before the next records are taken."""
+
+        def on_owned() -> None:
+            call(_topic_partitions(self._assigned.intersection(partitions)))
+
+        if self._committer.settle(0):
+            on_owned()
+        else:
+            self._put_off.append(on_owned)
 
     # --- offsets
 
@@ -199,13 +227,12 @@ class KafkaConsumer:
                     f"group {self._group} at {self._address}: this member does not own "
                     f"{', '.join(foreign)} any more"
                 )
+        offsets = [
+            TopicPartition(topic, number, offset)
+            for (topic, number), offset in next_offsets.items()
+        ]
         try:
-            stored = self._committer.commit(
-                [
-                    TopicPartition(topic, number, offset)
-                    for (topic, number), offset in next_offsets.items()
-                ]
-            )
+            stored = self._store(offsets)
         except KafkaException as error:
             raise commit_error(error.args[0], group=self._group, address=self._address) from error
         except CommitTimedOut as error:
@@ -218,6 +245,12 @@ class KafkaConsumer:
         for partition in stored:
             if partition.error is not None:
                 raise commit_error(partition.error, group=self._group, address=self._address)
+
+    def _store(self, offsets: list[TopicPartition]) -> list[TopicPartition]:
+        if self._calling_back:
+            # This thread is inside the client, and keeps every other thread out of it.
+            return self._client.commit(offsets=offsets, asynchronous=False)
+        return self._committer.commit(offsets)
 
     def committed(
         self, partitions: Sequence[Partition], timeout_s: float
@@ -266,6 +299,10 @@ class KafkaConsumer:
     ) -> dict[Partition, int]:
         if not partitions:
             return {}
+        if not self._committer.settle(timeout_s):
+            raise BrokerUnavailable(
+                f"{doing} at {self._address}: it has not answered a commit yet"
+            )
 
         def attempt() -> dict[Partition, int]:
             found = {}
@@ -303,7 +340,7 @@ class KafkaConsumer:
         and the client leaves when its broker has answered.
         """
         client = self._maybe_client
-        if client is not None and self._committer.hangs:
+        if client is not None and not self._committer.settle(0):
             self._maybe_client = None
             self._committer.stop(client.close)
             lost = sorted(self._assigned)

@@ -6,9 +6,10 @@ with the first, ends with the last and keeps everything in memory. Other process
 ``kafka://`` + ``driver.address``; a child of fork connects to its parent's.
 
 Limits of the mock: every topic has 4 partitions, about 5 MB of each are kept; no passwords and no
-TLS; the first member of a classic group waits 3 s; a member that speaks KIP-848 does not notice a
-subscribed topic that appears later (``create_topics`` before ``subscribe``); offsets of a group
-that ever had members cannot be committed from outside.
+TLS; the first member of a classic group waits 3 s, and no commits are taken while such a group
+rebalances; a member that speaks KIP-848 does not notice a subscribed topic that appears later
+(``create_topics`` before ``subscribe``); offsets of a group that ever had members cannot be
+committed from outside.
 """
 
 from __future__ import annotations
@@ -41,8 +42,13 @@ LOG = logging.getLogger(__name__)
 PARTITIONS = 4
 DEFAULT_NAME = "embedded"
 
-# The mock waits session.timeout.ms - 1 s for the other members at each classic rebalance.
-_GROUP_DEFAULTS: Config = {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
+_CONSUMER_DEFAULTS: Config = {
+    # The mock waits session.timeout.ms - 1 s for the other members at each classic rebalance.
+    "session.timeout.ms": 3000,
+    "heartbeat.interval.ms": 500,
+    # It answers a fetch when this is over, a real broker as soon as there is a record.
+    "fetch.wait.max.ms": 5,
+}
 _START_TIMEOUT_S = 10.0
 _LEAST_S = 0.1
 
@@ -143,7 +149,7 @@ class EmbeddedDriver:
                 ssl_client_key_file="",
                 ssl_client_key_password="",
             ),
-            classic_defaults=_GROUP_DEFAULTS,
+            consumer_defaults=_CONSUMER_DEFAULTS,
         )
 
     @property

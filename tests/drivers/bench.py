@@ -92,6 +92,7 @@ class Member:
         self.assigned: set[Partition] = set()
         self.events: list[tuple[str, tuple[Partition, ...]]] = []
         self.records: list[Record] = []
+        self.on_assigned: Callable[[], None] = lambda: None
         self.on_revoked: Callable[[], None] = lambda: None
         consumer.subscribe(
             topics, on_assigned=self._came, on_revoked=self._revoked, on_lost=self._lost
@@ -100,6 +101,7 @@ class Member:
     def _came(self, partitions: Iterable[Partition]) -> None:
         self.events.append(("assigned", tuple(partitions)))
         self.assigned.update(partitions)
+        self.on_assigned()
 
     def _revoked(self, partitions: Iterable[Partition]) -> None:
         self.events.append(("revoked", tuple(partitions)))

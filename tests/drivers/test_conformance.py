@@ -320,6 +320,26 @@ def test_revoked_runs_before_partitions_are_given_up(bench: Bench, unique: str) 
     assert after.values == numbered(4)[3:]
 
 
+def test_commits_inside_the_callbacks_of_take_count(kind: str, bench: Bench, unique: str) -> None:
+    """A member commits when partitions come, and when a newcomer makes it give some up."""
+    if kind == "embedded-classic":
+        pytest.skip("librdkafka's mock takes no commits while a classic group rebalances")
+    bench.create(unique)
+    bench.send(unique, numbered(40))
+    first = bench.member(unique, unique)
+    first.on_assigned = lambda: first.consumer.commit(dict.fromkeys(first.assigned, 0))
+    take_until([first], lambda: len(first.records) == 40, "all records")
+    assert set(first.consumer.committed(sorted(first.assigned), TIMEOUT_S).values()) == {0}
+    ends = {record.where: record.offset + 1 for record in first.records}
+    first.on_assigned = lambda: None
+    first.on_revoked = lambda: first.consumer.commit({one: ends[one] for one in first.assigned})
+    second = bench.member(unique, unique)
+    take_until([first, second], lambda: len(second.assigned) == 2, "the second's share")
+    bench.send(unique, [b"new"] * 8)
+    take_until([first, second], lambda: len(first.records + second.records) >= 48, "the new ones")
+    assert set(second.values) == {b"new"}
+
+
 def test_each_partition_goes_before_it_comes_again(bench: Bench, unique: str) -> None:
     """When a second member joins, the first is told what it keeps, and owns nothing twice."""
     bench.create(unique)

@@ -188,10 +188,17 @@ def test_a_commit_to_a_broker_that_hangs_ends_in_time(cluster: Cluster, unique: 
         started = time.monotonic()
         with pytest.raises(CommitFailed) as caught:
             member.consumer.commit(dict.fromkeys(partitions, 1))
+        member.consumer.pause(partitions)
+        assert member.take() == []
+        member.consumer.resume(partitions)
+        with pytest.raises(BrokerUnavailable, match="has not answered"):
+            member.consumer.committed(partitions, 0.1)
         assert time.monotonic() - started < 15.0
     assert caught.value.retriable
     member.consumer.commit(dict.fromkeys(partitions, 2))
     assert member.consumer.committed(partitions, TIMEOUT_S) == dict.fromkeys(partitions, 2)
+    bench.send(unique, [b"x"])
+    take_until([member], lambda: member.values == [b"x"], "the record")
     bench.close()
 
 

@@ -53,7 +53,7 @@ def test_upstream_sends_and_we_listen(
         assert call.payload.pop("driver") in {"messaging", "messagingv2"}
         assert call.payload == {"text": "Ωmega", "list": [1, None, 2.5], "map": {"a": True}}
         assert len(call.metadata["message_id"]) == 36
-        assert datetime.datetime.fromisoformat(call.metadata["timestamp"])
+        datetime.datetime.fromisoformat(call.metadata["timestamp"])
     assert sorted(call.priority for call in calls) == ["error"] * 2 + ["info"] * 2 + ["warn"] * 2
     assert len({call.metadata["message_id"] for call in calls}) == 6
 

@@ -36,7 +36,7 @@ BRISK = {
 
 @pytest.fixture(scope="session")
 def brisk_cluster() -> Iterator[Cluster]:
-    """Yield a Kafka of ours with a SASL listener; it creates no topics and is quick with groups."""
+    """Yield a Kafka of ours that creates no topics, is quick with groups, and takes logins."""
     with Cluster(nodes=1, properties=BRISK, sasl={USER: PASSWORD}) as cluster:
         yield cluster
 
@@ -48,7 +48,7 @@ def brisk(brisk_cluster: Cluster) -> Kafka:
 
 
 # In the classic protocol the members say how long they may be silent.
-BRISK_MEMBER = {
+BRISK_MEMBER: dict[str, dict[str, Any]] = {
     "classic": {
         "group_protocol": "classic",
         "client_options": "heartbeat.interval.ms:500,session.timeout.ms:4000",
@@ -58,7 +58,7 @@ BRISK_MEMBER = {
 
 
 @pytest.fixture(params=["classic", "consumer"])
-def member(request: pytest.FixtureRequest) -> dict[str, object]:
+def member(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return the URL options of a brisk member, for each protocol by which a group can be kept."""
     return {**BRISK_MEMBER[request.param], "kafka_consumer_timeout": 0.2}
 

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -60,10 +61,8 @@ class Process:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(LINE_S)
         for reader in self._readers:
             reader.join(LINE_S)
@@ -114,8 +113,7 @@ class Process:
         )
         return next(line for line in self.log.splitlines() if text in line)
 
-    def _wait_for(self, predicate: object, what: str, timeout_s: float) -> None:
-        assert callable(predicate)
+    def _wait_for(self, predicate: Callable[[], bool], what: str, timeout_s: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: predicate() or not self._open, timeout_s)
             assert predicate(), f"no {what}; {self._state()}"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.functional
 
 Connect = Callable[..., kafka_notify.NotificationTransport]
 Start = Callable[..., Process]
-Options = dict[str, object]
+Options = dict[str, Any]
 START_BOUND_S = 15.0
 APPEAR_BOUND_S = 10.0
 

@@ -8,11 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 import kafka_notify
 from kafka_notify.broker import Cluster
+from kafka_notify.core.events import CommitAbandoned, Event
 from kafka_notify.errors import BrokerUnavailable
 from tests.conftest import Kafka
 from tests.scenarios.conftest import BRISK_MEMBER
@@ -26,6 +28,11 @@ pytestmark = pytest.mark.functional
 Connect = Callable[..., kafka_notify.NotificationTransport]
 Start = Callable[..., Process]
 MARGIN_S = 10.0  # what a busy machine may add to a bound
+
+
+def has_grown(sent: list[int], size: int) -> bool:
+    """Tell whether more than so many were sent."""
+    return len(sent) > size
 
 
 def listen(
@@ -42,13 +49,24 @@ def listen(
 def test_senders_and_listeners_survive_it(
     connect: Connect, brisk: Kafka, brisk_cluster: Cluster, bare_brisk: BareClient, unique: str
 ) -> None:
-    """Stopped, then killed, each time started again: all sent meanwhile comes, once, in order."""
+    """Stopped, then killed, each time started again: what is sent meanwhile comes once, in order.
+
+    All of it, but for what the log names: a commit whose answer the kill has cut off may or may
+    not be stored, and what is stored is not dispatched again.
+    """
     bare_brisk.create(f"{unique}.info", 1)
     recorders = {protocol: Recorder() for protocol in BRISK_MEMBER}
+    may_be_lost = dict.fromkeys(BRISK_MEMBER, 0)
+
+    def heed(protocol: str, event: Event) -> None:
+        if isinstance(event, CommitAbandoned) and event.unknown:
+            may_be_lost[protocol] += event.records
+
     listeners = []
     for protocol, recorder in recorders.items():
-        url = brisk.url(**BRISK_MEMBER[protocol], kafka_consumer_timeout=0.2)
-        listeners.append(listen(connect(url), unique, recorder, pool=f"{unique}-{protocol}"))
+        listening = connect(brisk.url(**BRISK_MEMBER[protocol], kafka_consumer_timeout=0.2))
+        listening.monitor.subscribe(partial(heed, protocol))
+        listeners.append(listen(listening, unique, recorder, pool=f"{unique}-{protocol}"))
     transport = connect(brisk.url())
     sender = kafka_notify.Notifier(transport, "publisher", topics=[unique])
     done = threading.Event()
@@ -66,18 +84,20 @@ def test_senders_and_listeners_survive_it(
         for end in (brisk_cluster.stop, brisk_cluster.kill):
             end(0)
             before = len(sent)
-            eventually(lambda mark=before: len(sent) > mark + 500, 60, "500 sent meanwhile")
+            eventually(partial(has_grown, sent, before + 500), 60, "500 sent meanwhile")
             brisk_cluster.start(0)
             for recorder in recorders.values():
-                recorder.wait(before + 500)
+                recorder.wait_for([before + 500])
     finally:
         done.set()
         thread.join()
     assert transport.flush(60) == 0
-    for recorder, listener in zip(recorders.values(), listeners, strict=True):
-        recorder.wait(len(sent))
+    for (protocol, recorder), listener in zip(recorders.items(), listeners, strict=True):
+        recorder.wait_for([sent[-1]])
         listener.stop()
-        assert recorder.payloads == sent
+        missing = set(sent) - set(recorder.payloads)
+        assert recorder.payloads == [number for number in sent if number not in missing]
+        assert len(missing) <= may_be_lost[protocol]
 
 
 @pytest.mark.parametrize("gone", ["killed", "frozen"])

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.functional
 
 Connect = Callable[..., kafka_notify.NotificationTransport]
 Start = Callable[..., Process]
-Options = dict[str, object]
+Options = dict[str, Any]
 PUBLISHERS = 32
 ALL_S = 120.0
 
@@ -44,6 +45,11 @@ def send(transport: kafka_notify.NotificationTransport, topic: str, numbers: ran
     publishers = [notifier.prepare(publisher_id=f"publisher-{one}") for one in range(PUBLISHERS)]
     for number in numbers:
         publishers[number % PUBLISHERS].info({}, "receiving", number)
+
+
+def no_lag(bare: BareClient, group: str, topic: str) -> bool:
+    """Tell whether a group has committed all that is in the topic."""
+    return bare.lag(group, topic) == 0
 
 
 def in_order(payloads: list[int]) -> bool:
@@ -80,7 +86,8 @@ def test_pools_and_members(
     sent.extend(more)
     transport.flush()
     for group in (unique, f"{unique}-alone"):
-        eventually(lambda g=group: bare_brisk.lag(g, f"{unique}.info") == 0, 60, f"end of {group}")
+        at_end = partial(no_lag, bare_brisk, group, f"{unique}.info")
+        eventually(at_end, 60, f"{group} at the end")
     for listener in listeners:
         listener.stop()
     assert sorted(alone.payloads) == sent

@@ -45,7 +45,7 @@ class BareClient:
     """Look at a cluster and prepare it. Threads: one."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._config = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._admin = AdminClient(self._config)
 
     # --- what is there
@@ -77,8 +77,11 @@ class BareClient:
                 for message in consumer.consume(1000, 0.1):
                     assert message.error() is None, message.error()
                     found.append(message)
-                    if message.offset() + 1 >= left.get(message.partition(), 0):
-                        left.pop(message.partition(), None)
+                    partition, offset = message.partition(), message.offset()
+                    assert partition is not None
+                    assert offset is not None
+                    if offset + 1 >= left.get(partition, 0):
+                        left.pop(partition, None)
                 return not left
 
             eventually(complete, ANSWER_S, f"the end of {topic}")

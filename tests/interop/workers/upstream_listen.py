@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-import oslo_messaging
+import oslo_messaging  # type: ignore[import-untyped]
 from oslo_config import cfg
 
 url, topic, pool = sys.argv[1:]

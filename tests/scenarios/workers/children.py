@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from typing import Any
 
 import kafka_notify
 
@@ -24,7 +25,7 @@ def send(numbers: range) -> None:
 
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     send(range(100))
     children = [
         context.Process(target=send, args=(range(first, first + 100),)) for first in (100, 200)
