@@ -14,7 +14,7 @@ import pytest
 
 import kafka_notify
 from kafka_notify.broker import Cluster
-from kafka_notify.core.events import CommitAbandoned, Event
+from kafka_notify.core.events import CommitAbandoned, Event, PartitionsLost
 from kafka_notify.errors import BrokerUnavailable
 from tests.conftest import Kafka
 from tests.scenarios.conftest import BRISK_MEMBER
@@ -98,6 +98,56 @@ def test_senders_and_listeners_survive_it(
         missing = set(sent) - set(recorder.payloads)
         assert recorder.payloads == [number for number in sent if number not in missing]
         assert len(missing) <= may_be_lost[protocol]
+
+
+def test_listeners_that_were_taken_for_dead_go_on(
+    connect: Connect, brisk: Kafka, brisk_cluster: Cluster, bare_brisk: BareClient, unique: str
+) -> None:
+    """The broker freezes for longer than a member may be silent: all that is sent later comes."""
+    bare_brisk.create(f"{unique}.info")
+    recorders = {protocol: Recorder() for protocol in BRISK_MEMBER}
+    lost = {protocol: threading.Event() for protocol in BRISK_MEMBER}
+
+    def heed(protocol: str, event: Event) -> None:
+        if isinstance(event, PartitionsLost):
+            lost[protocol].set()
+
+    listeners = []
+    for protocol, recorder in recorders.items():
+        transport = connect(brisk.url(**BRISK_MEMBER[protocol], kafka_consumer_timeout=0.2))
+        transport.monitor.subscribe(partial(heed, protocol))
+        listeners.append(listen(transport, unique, recorder, pool=f"{unique}-{protocol}"))
+    transport = connect(brisk.url())
+    done = threading.Event()
+    sent: list[int] = []
+
+    def stream() -> None:
+        notifier = kafka_notify.Notifier(transport, topics=[unique])
+        publishers = [notifier.prepare(publisher_id=f"publisher-{one}") for one in range(16)]
+        while not done.wait(0.001):
+            publishers[len(sent) % 16].info({}, "frozen", len(sent))
+            sent.append(len(sent))
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    try:
+        for recorder in recorders.values():
+            recorder.wait(200)
+        brisk_cluster.pause(0)
+        try:
+            assert lost["classic"].wait(60)
+        finally:
+            brisk_cluster.resume(0)
+        mark = len(sent)
+        eventually(partial(has_grown, sent, mark + 500), 60, "500 more sent")
+    finally:
+        done.set()
+        thread.join()
+    assert transport.flush(60) == 0
+    for recorder, listener in zip(recorders.values(), listeners, strict=True):
+        recorder.wait_for(sent[mark:])
+        listener.stop()
+        assert len(recorder.payloads) == len(set(recorder.payloads))
 
 
 @pytest.mark.parametrize("gone", ["killed", "frozen"])

@@ -127,7 +127,7 @@ class NotificationEndpoint(object):
     filter_rule = oslo_messaging.NotificationFilter(publisher_id="^publisher")
 
     def info(self, ctxt, publisher_id, event_type, payload, metadata):
-        sys.stdout.write(f"info {{payload}} {{sorted(metadata)}}\\n")
+        sys.stdout.write(f"info {{payload}} {{sorted(metadata)}}\n")
         return oslo_messaging.NotificationResult.HANDLED
 
 class ErrorEndpoint(object):
@@ -135,7 +135,7 @@ class ErrorEndpoint(object):
         event_type=r"^instance\..*\.start$", context={{"project_id": "^p"}})
 
     def error(self, ctxt, publisher_id, event_type, payload, metadata):
-        sys.stdout.write(f"error {{payload}} {{ctxt}}\\n")
+        sys.stdout.write(f"error {{payload}} {{ctxt}}\n")
 
 transport = oslo_messaging.get_notification_transport(CONF)
 targets = [
