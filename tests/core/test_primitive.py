@@ -243,7 +243,9 @@ class TestJsonPayloadSerializer:
         assert result == ["t", 1.5, 3, True]
         assert [type(part) for part in result] == [str, float, int, bool]
 
-    @pytest.mark.parametrize("value", [len, Plain, lambda: None, json], ids=("function", "class", "lambda", "module"))
+    @pytest.mark.parametrize(
+        "value", [len, Plain, lambda: None, json], ids=("function", "class", "lambda", "module")
+    )
     def test_refused(self, value: object) -> None:
         """A function or class in a payload is an error that says where it is."""
         with pytest.raises(SerializationError, match="payload") as caught:

@@ -19,15 +19,17 @@ from tests.scenarios.topics import BareClient
 PASSWORD = "s3cret+<pw>"
 USER = "alice"
 
+BRISK_SESSION_S = 4  # how long a member may be silent before it is taken for dead
+_SESSION_MS = str(BRISK_SESSION_S * 1000)
 BRISK = {
     # So whatever runs here shows that listeners need nobody to make their topics.
     "auto.create.topics.enable": "false",
     # By default a member of KIP-848 is heard every 5 s, and dead after 45 s of silence.
     "group.consumer.min.heartbeat.interval.ms": "500",
     "group.consumer.heartbeat.interval.ms": "500",
-    "group.consumer.min.session.timeout.ms": "4000",
-    "group.consumer.session.timeout.ms": "4000",
-    "group.min.session.timeout.ms": "4000",
+    "group.consumer.min.session.timeout.ms": _SESSION_MS,
+    "group.consumer.session.timeout.ms": _SESSION_MS,
+    "group.min.session.timeout.ms": _SESSION_MS,
     # A broker that was killed is taken for alive for 9 s otherwise, even by its own successor.
     "broker.session.timeout.ms": "5000",
     "broker.heartbeat.interval.ms": "500",
@@ -51,7 +53,7 @@ def brisk(brisk_cluster: Cluster) -> Kafka:
 BRISK_MEMBER: dict[str, dict[str, Any]] = {
     "classic": {
         "group_protocol": "classic",
-        "client_options": "heartbeat.interval.ms:500,session.timeout.ms:4000",
+        "client_options": f"heartbeat.interval.ms:500,session.timeout.ms:{_SESSION_MS}",
     },
     "consumer": {"group_protocol": "consumer"},
 }
