@@ -206,7 +206,9 @@ def load_notify_driver(
     from stevedore.driver import DriverManager
 
     try:
-        factory: Callable[..., NotifyDriver] = DriverManager(NAMESPACE, name).driver
+        factory: Callable[..., NotifyDriver] = DriverManager(
+            NAMESPACE, name, warn_on_missing_entrypoint=False
+        ).driver
     except exception.NoMatches as error:
         installed = sorted(extension.ExtensionManager(NAMESPACE).names())
         raise DriverNotFound(
