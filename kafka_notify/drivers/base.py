@@ -193,12 +193,7 @@ def load_driver(url: TransportURL, settings: Settings) -> Driver:
 
     name = url.transport or ""
     try:
-        factory = DriverManager(
-            NAMESPACE,
-            name,
-            on_load_failure_callback=_reraise,
-            warn_on_missing_entrypoint=False,
-        ).driver
+        factory = DriverManager(NAMESPACE, name, on_load_failure_callback=_reraise).driver
     except exception.NoMatches as error:
         installed = sorted(extension.ExtensionManager(NAMESPACE).names())
         raise DriverNotFound(

@@ -206,9 +206,7 @@ def load_notify_driver(
     from stevedore.driver import DriverManager
 
     try:
-        factory: Callable[..., NotifyDriver] = DriverManager(
-            NAMESPACE, name, warn_on_missing_entrypoint=False
-        ).driver
+        factory: Callable[..., NotifyDriver] = DriverManager(NAMESPACE, name).driver
     except exception.NoMatches as error:
         installed = sorted(extension.ExtensionManager(NAMESPACE).names())
         raise DriverNotFound(
