@@ -313,6 +313,8 @@ class Intake:
         self._owned.update(partitions)
         self._monitor.emit(events.PartitionsAssigned(group=self._group, partitions=partitions))
         if partitions:
+            # One that went away during a pause comes back paused, and nothing else would end that.
+            self._client().resume(partitions)
             try:
                 commit_new_partitions(
                     self._client(), partitions, timeout_s=self._settings.connect_timeout

@@ -155,6 +155,30 @@ def test_a_killed_member_loses_no_more_than_its_window(
     assert second.lines("got ")
 
 
+def test_partitions_that_come_back_to_a_busy_member_are_read(
+    member: Options, connect: Connect, brisk: Kafka, bare_brisk: BareClient, unique: str
+) -> None:
+    """Given up while all its endpoints are at work, given back later: what is sent there comes."""
+    topic = f"{unique}.info"
+    bare_brisk.create(topic)
+    go = threading.Event()
+    busy, other = Recorder(on_call=lambda _: go.wait(60)), Recorder()
+    url = brisk.url(**member, dispatch_window=8, drain_timeout=0.5)
+    transport = connect(url)
+    listen(transport, unique, busy)
+    send(transport, unique, range(200))
+    eventually(lambda: bare_brisk.lag(unique, topic) == 192, 30, "a full window")
+    second = listen(connect(url), unique, other)
+    eventually(lambda: bare_brisk.shares(unique) == [2, 2], 30, "two shares")
+    second.stop()
+    eventually(lambda: bare_brisk.shares(unique) == [4], 30, "all back at the first")
+    send(transport, unique, range(200, 400))
+    go.set()
+    eventually(lambda: no_lag(bare_brisk, unique, topic), 30, "the end of the topic")
+    eventually(lambda: len(busy.calls + other.calls) >= 400, 30, "all dispatched")
+    assert sorted(busy.payloads + other.payloads) == list(range(400))
+
+
 def test_order_holds_with_slow_endpoints(
     connect: Connect, kafka: Kafka, bare: BareClient, unique: str
 ) -> None:
