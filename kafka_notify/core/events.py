@@ -27,6 +27,14 @@ class DeliveryFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryCallbackFailed(Event):
+    """The user's ``on_delivery`` raised; the delivery itself is as its report said."""
+
+    message_id: str | None
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsUnsent(Event):
     """A transport was closed before Kafka had confirmed these records; each is reported on."""
 

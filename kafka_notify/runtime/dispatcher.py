@@ -48,7 +48,7 @@ class Dispatcher:
         message = self._decode(record)
         if message is not None:
             for screen, call in self._calls.get(message.priority, ()):
-                if _wanted(screen, message):
+                if self._wanted(screen, call, message):
                     self._call(call, (message,), _arguments(message))
             self._counters.add("dispatched")
 
@@ -84,15 +84,38 @@ class Dispatcher:
     ) -> None:
         try:
             call(*arguments)
-        except Exception as error:  # noqa: BLE001 - user code
-            self._counters.add("endpoint_errors")
-            self._monitor.emit(
-                EndpointFailed(
-                    endpoint=getattr(call, "__qualname__", repr(call)),
-                    message_ids=[message.message_id for message in messages],
-                    error=error,
-                )
+        except BaseException as error:  # noqa: BLE001 - user code; sys.exit ends no worker
+            self._tell_failed(call, messages, error)
+
+    def _wanted(
+        self, screen: NotificationFilter | None, call: Callable[..., Any], message: Notification
+    ) -> bool:
+        """Tell whether an endpoint's filter lets a notification through."""
+        if screen is None:
+            return True
+        try:
+            return screen.match(
+                message.ctxt,
+                message.publisher_id,
+                message.event_type,
+                _metadata(message),
+                message.payload,
             )
+        except BaseException as error:  # noqa: BLE001 - user code: a filter of his own
+            self._tell_failed(call, (message,), error)
+            return False
+
+    def _tell_failed(
+        self, call: Callable[..., Any], messages: Sequence[Notification], error: BaseException
+    ) -> None:
+        self._counters.add("endpoint_errors")
+        self._monitor.emit(
+            EndpointFailed(
+                endpoint=getattr(call, "__qualname__", repr(call)),
+                message_ids=[message.message_id for message in messages],
+                error=error,
+            )
+        )
 
 
 class BatchDispatcher(Dispatcher):
@@ -110,7 +133,7 @@ class BatchDispatcher(Dispatcher):
                 by_priority.setdefault(message.priority, []).append(message)
         for priority, messages in by_priority.items():
             for screen, call in self._calls.get(priority, ()):
-                wanted = [message for message in messages if _wanted(screen, message)]
+                wanted = [one for one in messages if self._wanted(screen, call, one)]
                 if wanted:
                     self._call(call, wanted, ([_as_dict(message) for message in wanted],))
             self._counters.add("dispatched", len(messages))
@@ -136,12 +159,6 @@ def _calls_by_priority(endpoints: Sequence[Any]) -> dict[str, list[_Call]]:
 
 def _metadata(message: Notification) -> dict[str, Any]:
     return {"message_id": message.message_id, "timestamp": message.timestamp}
-
-
-def _wanted(screen: NotificationFilter | None, message: Notification) -> bool:
-    return screen is None or screen.match(
-        message.ctxt, message.publisher_id, message.event_type, _metadata(message), message.payload
-    )
 
 
 def _arguments(message: Notification) -> tuple[Any, ...]:

@@ -82,7 +82,9 @@ def commit_start(
     at_end = [
         one for one in partitions if one.topic in unknown and from_end and one.topic not in made
     ]
-    at_start = [one for one in partitions if one.topic in unknown and one not in set(at_end)]
+    at_start = [
+        one for one in partitions if one.topic in unknown and (one.topic in made or not from_end)
+    ]
     offsets: dict[Partition, int] = {}
     if at_end:
         offsets.update(consumer.end_offsets(at_end, bound))

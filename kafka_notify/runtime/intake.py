@@ -108,6 +108,15 @@ class Intake:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
 
+    def is_stopping(self) -> bool:
+        """Tell whether it was asked to stop, or failed to start."""
+        return self._stopping.is_set()
+
+    def abandon(self) -> None:
+        """Forget the consumer in a child of fork, where this thread does not exist."""
+        if self._consumer is not None:
+            self._consumer.abandon()
+
     def is_alive(self) -> bool:
         """Tell whether the thread runs."""
         return self._thread.is_alive()
@@ -262,7 +271,11 @@ class Intake:
                 self._monitor.emit(
                     events.CommitRetried(group=self._group, attempt=attempt, error=error)
                 )
-                self._serve_rebalance(attempt)
+                try:
+                    self._serve_rebalance(attempt)
+                except Exception:
+                    self._let_go(units, unknown=unknown)
+                    raise
                 units = self._without_gone(units, unknown=unknown)
                 if self._stopping.is_set():
                     # Whoever has the partitions next reads again what is not committed.

@@ -12,7 +12,13 @@ from kafka_notify.core import naming
 from kafka_notify.core.batching import Batcher, BatchRule
 from kafka_notify.core.message import Target
 from kafka_notify.core.serializers import Serializer
-from kafka_notify.errors import ConfigurationError, InvalidTarget, RequeueUnsupported
+from kafka_notify.errors import (
+    ClosedError,
+    ConfigurationError,
+    InvalidTarget,
+    RequeueUnsupported,
+)
+from kafka_notify.runtime import fork
 from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
 from kafka_notify.runtime.intake import Intake
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
@@ -26,7 +32,8 @@ class NotificationListener:
     """Receive notifications in a pool and call endpoints; get it from the functions below.
 
     Guarantee: at most once. What was taken is committed before it is dispatched, so a crash loses
-    at most ``dispatch_window`` notifications and repeats none; an orderly stop loses nothing.
+    at most ``dispatch_window`` notifications and repeats none; an orderly stop loses nothing whose
+    endpoints end within ``drain_timeout``, and says what it leaves behind.
     Order: notifications of one record key reach the endpoints one after the other, different
     keys side by side.
 
@@ -76,9 +83,12 @@ class NotificationListener:
         """
         with self._lock:
             if self._intake is not None and self._intake.is_alive():
-                return
+                if not self._intake.is_stopping():
+                    return
+                self._await_end(self._intake)
             self._release(0)
             self._transport.attach(self)
+            fork.register(self)
             self._stopped.clear()
             self._workers = Workers(
                 self._dispatcher.run,
@@ -89,6 +99,22 @@ class NotificationListener:
             self._intake.start()
             atexit.register(self._leave)
             self._withdraw = call_at_worker_exit(self._leave, turn=LISTENERS_TURN)
+
+    def _await_end(self, intake: Intake) -> None:
+        """Wait for an earlier start that is still ending; raise ClosedError if it takes long."""
+        bound = self._transport.settings.start_timeout
+        intake.join(bound)
+        if intake.is_alive():
+            raise ClosedError(
+                f"{self!r} is still ending after {bound:g} s (start_timeout); start it again later"
+            )
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's threads and client: in the child this listener is stopped."""
+        self._lock = threading.Lock()
+        if self._intake is not None:
+            self._intake.abandon()
+        self._intake = self._workers = None
 
     def _new_intake(self, workers: Workers) -> Intake:
         settings = self._transport.settings
@@ -131,8 +157,10 @@ class NotificationListener:
             intake = self._intake
             if intake is None:
                 return
+            intake.ask_to_stop()
             intake.join(self._end_bound_s())
-            self._release(_CLOSE_S)
+            if not intake.is_alive():
+                self._release(_CLOSE_S)
 
     def _release(self, timeout_s: float) -> None:
         """Let go of what an earlier start has made, and has ended."""

@@ -20,6 +20,10 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
         logging.ERROR,
         "Notification {message_id} was not delivered to topic {topic}: {error}",
     ),
+    events.DeliveryCallbackFailed: (
+        logging.ERROR,
+        "on_delivery raised for the delivery report of notification {message_id}: {error!r}",
+    ),
     events.RecordsUnsent: (
         logging.ERROR,
         "{count} notifications were not delivered within {waited_s:.1f} s of closing "

@@ -94,7 +94,11 @@ class Notifier:
     def prepare(
         self, publisher_id: str | _Unset | None = _UNSET, retry: int | _Unset | None = _UNSET
     ) -> Notifier:
-        """Return a notifier with another publisher_id or retry; everything else is shared."""
+        """Return a notifier with another publisher_id or retry; everything else is shared.
+
+        ``retry`` is -1 or, as in oslo.messaging, None for ever, 0 no second attempt, n further
+        ones.
+        """
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         if not isinstance(publisher_id, _Unset):

@@ -12,7 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kafka_notify.core.events import ConnectionProblem, DeliveryFailed, Monitor, RecordsUnsent
+from kafka_notify.core.events import (
+    ConnectionProblem,
+    DeliveryCallbackFailed,
+    DeliveryFailed,
+    Monitor,
+    RecordsUnsent,
+)
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.core.settings import Settings
 from kafka_notify.drivers.base import Driver, ProducerClient
@@ -149,6 +155,8 @@ class Sender:
         )
 
     def _queue(self, record: Outgoing, confirmation: _Confirmation | None) -> None:
+        if self._closed:
+            raise ClosedError("this transport is closed; get a new one")
         client = self._client or self._open()
         token = (record.message_id, confirmation)
         try:
@@ -241,11 +249,19 @@ class Sender:
             confirmation.set(error)
         elif error is not None:
             self._monitor.emit(DeliveryFailed(topic=topic, message_id=message_id, error=error))
-        if self._on_delivery is not None:
-            self._on_delivery(DeliveryReport(topic, partition, offset, message_id, error))
         if self._blocked:
             with self._room:
                 self._room.notify()
+        if self._on_delivery is not None:
+            self._tell(DeliveryReport(topic, partition, offset, message_id, error))
+
+    def _tell(self, report: DeliveryReport) -> None:
+        if self._on_delivery is None:
+            return
+        try:
+            self._on_delivery(report)
+        except Exception as error:  # noqa: BLE001 - user code, which must not end the reports
+            self._monitor.emit(DeliveryCallbackFailed(message_id=report.message_id, error=error))
 
     def _on_problem(self, problem: BrokerError) -> None:
         # One per code, the newest last: "all brokers are down" must not hide why.

@@ -77,8 +77,18 @@ class Workers:
             if unit is None:
                 return
             while unit is not None:
-                self._run(unit)
-                unit = self._finish(unit)
+                unit = self._run_one(unit)
+
+    def _run_one(self, unit: Unit) -> Unit | None:
+        """Run a unit and return the next of its lane; an account is closed whatever happens."""
+        try:
+            self._run(unit)
+        except BaseException:
+            following = self._finish(unit)
+            if following is not None:
+                self._start(following)
+            raise
+        return self._finish(unit)
 
     def _finish(self, unit: Unit) -> Unit | None:
         """Account for a unit; return the next of its lane, so that one thread drains a lane."""

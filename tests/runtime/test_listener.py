@@ -117,6 +117,51 @@ def test_an_endpoint_that_raises_costs_nothing_else(transport, notifier, recorde
     assert transport.stats()["endpoint_errors"] == 2
 
 
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_an_endpoint_cannot_end_its_worker(connect, listen, end):
+    """sys.exit() in an endpoint is an error of that endpoint; its key's next one comes."""
+    transport = connect("executor_thread_pool_size=1")
+    seen = []
+    done = threading.Event()
+
+    class Leaving:
+        def info(self, ctxt, publisher_id, event_type, payload, metadata):
+            seen.append(payload)
+            if payload == 2:
+                done.set()
+            raise end
+
+    listen(transport, Leaving())
+    notifier = kafka_notify.Notifier(transport, "p")
+    for number in range(3):
+        notifier.info({}, "e", number)
+    assert done.wait(BOUND_S)
+    assert seen == [0, 1, 2]
+
+
+def test_a_filter_that_raises_costs_only_its_endpoint(transport, notifier, recorder):
+    """The other endpoint is called, the error told, and the lane goes on."""
+
+    class BrokenFilter:
+        def match(self, *fields):
+            raise ZeroDivisionError("oops")
+
+    screened = Recorder()
+    screened.filter_rule = BrokenFilter()
+    listener = kafka_notify.get_notification_listener(
+        transport, [kafka_notify.Target(topic="notifications")], [screened, recorder], pool="p"
+    )
+    listener.start()
+    notifier.info({}, "e", 1)
+    notifier.info({}, "e", 2)
+    recorder.wait_for(2)
+    listener.stop()
+    listener.wait()
+    assert recorder.payloads == [1, 2]
+    assert screened.calls == []
+    assert transport.stats()["endpoint_errors"] == 2
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -344,6 +389,29 @@ def test_stop_lets_go_of_an_endpoint_that_hangs(connect, listen):
     [left] = [event for event in transport.events if isinstance(event, LeftBehind)]
     assert left.records == 1
     release.set()
+
+
+def test_a_start_while_an_earlier_one_ends_waits_for_it(transport, notifier, recorder, listen):
+    """An endpoint has asked it to stop; start() at once after that is a listener that listens."""
+    holder = {}
+    asked, go = threading.Event(), threading.Event()
+
+    class Stopping:
+        def info(self, *arguments):
+            if not asked.is_set():
+                holder["listener"].stop()
+                asked.set()
+                go.wait(BOUND_S)
+            recorder.info(*arguments)
+
+    holder["listener"] = listener = listen(transport, Stopping())
+    notifier.info({}, "e", 1)
+    assert asked.wait(BOUND_S)
+    threading.Timer(0.1, go.set).start()
+    listener.start()
+    notifier.info({}, "e", 2)
+    recorder.wait_for(2)
+    assert recorder.payloads == [1, 2]
 
 
 def test_a_listener_can_be_started_again(transport, notifier, recorder, listen):

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import kafka_notify
-from kafka_notify.core.events import DeliveryFailed, RecordsUnsent
+from kafka_notify.core.events import DeliveryCallbackFailed, DeliveryFailed, RecordsUnsent
 from kafka_notify.errors import (
     ClosedError,
     DeliveryRefused,
@@ -177,3 +177,22 @@ def test_the_record_key_follows_its_option(connect, cluster):
         topic = option.replace("/", "_")
         kafka_notify.Notifier(transport, "p", topics=[topic]).info({}, "e", payload)
         assert cluster.records(f"{topic}.info")[0].key == key
+
+
+def test_a_callback_that_raises_ends_nothing(connect, cluster):
+    """The error is told; every further report comes, and cleanup goes its way."""
+    heard = []
+
+    def callback(report):
+        heard.append(report.message_id)
+        raise ZeroDivisionError("oops")
+
+    transport = connect(on_delivery=callback)
+    notifier = kafka_notify.Notifier(transport, "p")
+    for number in range(3):
+        notifier.info({}, "e", number)
+    assert transport.flush() == 0
+    transport.cleanup()
+    assert len(heard) == 3
+    assert transport.stats()["confirmed"] == 3
+    assert sum(isinstance(event, DeliveryCallbackFailed) for event in transport.events) == 3
