@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -100,6 +101,10 @@ def test_senders_and_listeners_survive_it(
         assert len(missing) <= may_be_lost[protocol]
 
 
+@pytest.mark.skipif(
+    "KAFKA_NOTIFY_LONG_TESTS" not in os.environ,
+    reason="minutes long, and known to fail now and then; KAFKA_NOTIFY_LONG_TESTS=1 runs it",
+)
 def test_listeners_that_were_taken_for_dead_go_on(
     connect: Connect, brisk: Kafka, brisk_cluster: Cluster, bare_brisk: BareClient, unique: str
 ) -> None:
