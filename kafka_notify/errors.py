@@ -16,6 +16,7 @@
       UndecodableRecord (ValueError)
       ConsumeError
         CommitFailed          AssignmentLost      ConsumerFenced
+          CommitUnanswered
       ClosedError (RuntimeError)
 
 No message holds a password: URLs appear in their redacted form only.
@@ -146,6 +147,10 @@ class CommitFailed(ConsumeError):
         super().__init__(message)
         self.code = code
         self.retriable = retriable
+
+
+class CommitUnanswered(CommitFailed):
+    """Raised when a commit has had no answer in time; it may be stored all the same, or later."""
 
 
 class AssignmentLost(ConsumeError):

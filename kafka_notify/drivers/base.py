@@ -83,7 +83,8 @@ class ConsumerClient(Protocol):
     def take(self, limit: int, timeout_s: float) -> list[Record]:
         """Return what is there, at most ``limit`` records; wait ``timeout_s`` for a first one.
 
-        Never waits to fill the list. Raises ConsumerFenced when the client has ended for good.
+        Never waits to fill the list. Raises ConsumerFenced when the client has ended for good,
+        BrokerUnavailable when it will never find a broker again: make a new one.
         """
 
     def committed(
@@ -97,8 +98,9 @@ class ConsumerClient(Protocol):
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Store the offsets to go on from, synchronously.
 
-        Raises AssignmentLost when this member may not commit them any more, CommitFailed with
-        ``retriable`` for everything else. Blocks at most the client's socket time-out.
+        Raises AssignmentLost when this member may not commit them any more, CommitUnanswered when
+        the outcome is unknown, CommitFailed with ``retriable`` for everything else. Blocks at most
+        the client's socket time-out.
         """
 
     def start_offsets(

@@ -18,6 +18,7 @@ from kafka_notify.core.url import TransportURL
 from kafka_notify.drivers import confluent_config
 from kafka_notify.drivers.base import OnProblem, OnReport
 from kafka_notify.drivers.confluent_admin import KafkaAdmin
+from kafka_notify.drivers.confluent_brokers import KnownBrokers
 from kafka_notify.drivers.confluent_client import make
 from kafka_notify.drivers.confluent_consumer import KafkaConsumer
 from kafka_notify.drivers.confluent_errors import Problems
@@ -63,8 +64,10 @@ class KafkaDriver:
         """Return a new producer."""
         problems = Problems(address=self._address, on_problem=on_problem)
         config = confluent_config.producer(self._shared, self._settings)
+        brokers = KnownBrokers()
         return KafkaProducer(
-            make(Producer, config, problems=problems),
+            partial(make, Producer, config, problems=problems, brokers=brokers),
+            brokers=brokers,
             address=self._address,
             problems=problems,
             on_report=on_report,
@@ -83,8 +86,10 @@ class KafkaDriver:
             protocol=protocol,
         )
         may_fall_back = protocol == "consumer" and self._settings.group_protocol == "auto"
+        brokers = KnownBrokers()
         return KafkaConsumer(
-            make(Consumer, config, problems=problems),
+            make(Consumer, config, problems=problems, brokers=brokers),
+            brokers=brokers,
             group=group,
             address=self._address,
             problems=problems,

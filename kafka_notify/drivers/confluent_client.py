@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException
 
+from kafka_notify.drivers.confluent_brokers import STATISTICS_INTERVAL_S, KnownBrokers
 from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.errors import ConfigurationError
@@ -22,14 +23,28 @@ _TOLD_OTHERWISE = frozenset(("FAIL", "ERROR", "FATAL", "GETPID"))
 T = TypeVar("T")
 
 
-def make(kind: Callable[[dict[str, Any]], T], config: Config, *, problems: Problems) -> T:
+def make(
+    kind: Callable[[dict[str, Any]], T],
+    config: Config,
+    *,
+    problems: Problems,
+    brokers: KnownBrokers | None = None,
+) -> T:
     """Return a new client; connects in the background.
+
+    ``brokers`` watches its statistics: for clients that live long.
 
     Raises ConfigurationError with the name of the option that librdkafka does not know, or whose
     value it refuses.
     """
+    watch: dict[str, Any] = {}
+    if brokers is not None:
+        watch = {
+            "statistics.interval.ms": round(STATISTICS_INTERVAL_S * 1000),
+            "stats_cb": brokers.heard,
+        }
     try:
-        return kind({**config, "error_cb": problems.heard, "logger": _ClientLog()})
+        return kind({**watch, **config, "error_cb": problems.heard, "logger": _ClientLog()})
     except (KafkaException, TypeError, ValueError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         raise ConfigurationError(

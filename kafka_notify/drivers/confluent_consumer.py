@@ -23,6 +23,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import OnPartitions
+from kafka_notify.drivers.confluent_brokers import KnownBrokers
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut
 from kafka_notify.drivers.confluent_errors import SETTLING, Problems, commit_error
@@ -30,7 +31,7 @@ from kafka_notify.errors import (
     AssignmentLost,
     BrokerUnavailable,
     ClosedError,
-    CommitFailed,
+    CommitUnanswered,
     ConsumerFenced,
 )
 
@@ -45,6 +46,7 @@ class KafkaConsumer:
         self,
         client: Consumer,
         *,
+        brokers: KnownBrokers,
         group: str,
         address: str,
         problems: Problems,
@@ -54,6 +56,7 @@ class KafkaConsumer:
         """``on_unsupported`` is given when classic may stand in for KIP-848."""
         self._maybe_client: Consumer | None = client
         self._committer = Committer(client, timeout_s=commit_timeout_s)
+        self._brokers = brokers
         self._group = group
         self._address = address
         self._problems = problems
@@ -152,6 +155,11 @@ class KafkaConsumer:
             records += more
         if not records:
             self._raise_failure()
+            if self._brokers.all_lost:
+                raise BrokerUnavailable(
+                    f"group {self._group} at {self._address}: the client has lost sight of all "
+                    "brokers; make the consumer anew"
+                )
         return records
 
     def _read_all(self, messages: Iterable[Message]) -> list[Record]:
@@ -236,7 +244,7 @@ class KafkaConsumer:
         except KafkaException as error:
             raise commit_error(error.args[0], group=self._group, address=self._address) from error
         except CommitTimedOut as error:
-            raise CommitFailed(
+            raise CommitUnanswered(
                 f"group {self._group} at {self._address}: the coordinator has not answered a "
                 "commit in time; it may have stored the offsets, or do so later",
                 code="_TIMED_OUT",

@@ -1,35 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """The producer over confluent_kafka: queues records, and has each reported on exactly once.
 
-Retrying, spooling and counting are not known here.
+Retrying, spooling and counting are not known here; a client that has lost sight of all brokers is
+replaced here, and hands what it holds to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_notify.drivers.base import OnReport
+from kafka_notify.drivers.confluent_brokers import KnownBrokers
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_errors import Problems, delivery_error
 from kafka_notify.errors import ClosedError, SendBufferFull
 
+LOG = logging.getLogger(__name__)
+
 _LAST_REPORTS_S = 1.0
+_HAND_ON_S = 10.0
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 
 class KafkaProducer:
     """``drivers.base.ProducerClient`` over one librdkafka producer. Threads: any."""
 
     def __init__(
-        self, client: Producer, *, address: str, problems: Problems, on_report: OnReport
+        self,
+        make_client: Callable[[], Producer],
+        *,
+        brokers: KnownBrokers,
+        address: str,
+        problems: Problems,
+        on_report: OnReport,
     ) -> None:
-        self._client: Producer | None = client
+        """``brokers`` watches the clients that ``make_client`` returns."""
+        self._make_client = make_client
+        self._client: Producer | None = make_client()
+        self._brokers = brokers
         self._address = address
         self._problems = problems
         self._on_report = on_report
+        # Keeps records out while one client hands on to the next, so that order stays.
+        self._lock = threading.Lock()
+        self._handing_on = False
 
     def send(
         self,
@@ -41,15 +62,9 @@ class KafkaProducer:
         token: Any = None,
     ) -> None:
         """Queue one record; see ``ProducerClient.send``."""
-        client = self._client
-        if client is None:
-            raise ClosedError(f"the producer of {self._address} is closed")
-        report = partial(self._report, token)
         try:
-            if headers:
-                client.produce(topic, value, key, on_delivery=report, headers=list(headers))
-            else:
-                client.produce(topic, value, key, on_delivery=report)
+            with self._lock:
+                self._produce(topic, value, key, headers, token)
         except BufferError as error:
             raise SendBufferFull(
                 f"topic {topic}: the send buffer is full (options send_buffer_records and "
@@ -62,8 +77,35 @@ class KafkaProducer:
                 error.args[0], topic=topic, address=self._address, cause=self._problems.last
             ) from error
 
-    def _report(self, token: Any, error: KafkaError | None, message: Message) -> None:
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        token: Any,
+    ) -> None:
+        client = self._client
+        if client is None:
+            raise ClosedError(f"the producer of {self._address} is closed")
+        # The client's report has the record's value and key, but not its headers.
+        report = partial(self._report, token, headers)
+        if headers:
+            client.produce(topic, value, key, on_delivery=report, headers=list(headers))
+        else:
+            client.produce(topic, value, key, on_delivery=report)
+
+    def _report(
+        self,
+        token: Any,
+        headers: Sequence[tuple[str, bytes | None]],
+        error: KafkaError | None,
+        message: Message,
+    ) -> None:
         topic = message.topic() or ""
+        if self._handing_on and error is not None and error.code() in _PURGED:
+            self._produce(topic, message.value(), message.key(), headers, token)
+            return
         partition = message.partition()
         offset = message.offset()
         failure = None
@@ -85,6 +127,34 @@ class KafkaProducer:
         """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
         if self._client is not None:
             self._client.poll(timeout_s)
+            if self._brokers.all_lost:
+                self.renew()
+
+    def renew(self) -> None:
+        """Hand all that is queued to a new client, in its order; each record is reported on once.
+
+        ``poll`` does this when the client has lost sight of all brokers. What the old one had sent
+        without hearing the outcome may be in the log twice then. Each record's time begins anew.
+        """
+        with self._lock:
+            old = self._client
+            if old is None:
+                return
+            queued = len(old)
+            self._client = self._make_client()
+            self._brokers.begin_anew()
+            self._handing_on = True
+            try:
+                old.purge(in_queue=True, in_flight=True, blocking=False)
+                old.flush(_HAND_ON_S)
+            finally:
+                self._handing_on = False
+        LOG.warning(
+            "The producer of %s had lost sight of all brokers and was made anew; it goes on with "
+            "the %d records that were queued",
+            self._address,
+            queued,
+        )
 
     def pending(self) -> int:
         """Return how many records are not reported on yet."""
@@ -92,7 +162,12 @@ class KafkaProducer:
 
     def flush(self, timeout_s: float) -> int:
         """Wait until all is reported on, at most ``timeout_s``; return how many are left."""
-        return 0 if self._client is None else self._client.flush(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while (client := self._client) is not None:
+            left = client.flush(max(0.0, deadline - time.monotonic()))
+            if client is self._client:
+                return left
+        return 0
 
     def purge(self) -> None:
         """Give up all that is queued; the next ``poll`` reports on it."""

@@ -24,6 +24,7 @@ from kafka_notify.errors import (
     BrokerRefused,
     BrokerUnavailable,
     CommitFailed,
+    CommitUnanswered,
     ConsumerFenced,
     KafkaNotifyError,
 )
@@ -32,6 +33,7 @@ from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start,
 from kafka_notify.runtime.workers import Workers
 
 _KEEPALIVE_S = 1.0  # how long a full window may keep the thread from serving its client
+_OTHERS_S = 5.0  # how long the coordinator may take to answer another client
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -272,6 +274,8 @@ class Intake:
                     events.CommitRetried(group=self._group, attempt=attempt, error=error)
                 )
                 try:
+                    if isinstance(error, CommitUnanswered):
+                        self._refuse_a_stuck_client()
                     self._serve_rebalance(attempt)
                 except Exception:
                     self._let_go(units, unknown=unknown)
@@ -283,6 +287,23 @@ class Intake:
                     return
         self._counters.add("received", sum(len(unit.records) for unit in units))
         self._workers.hand_over(units)
+
+    def _refuse_a_stuck_client(self) -> None:
+        """Raise BrokerUnavailable if the coordinator answers others: then our client hangs.
+
+        One that has lost sight of all brokers keeps a commit for ever, and says nothing of it.
+        """
+        admin = self._driver.new_admin(on_problem=self._on_problem)
+        try:
+            admin.group_has_members(self._group, _OTHERS_S)
+        except BrokerError:
+            return
+        finally:
+            admin.close()
+        raise BrokerUnavailable(
+            f"group {self._group} at {self._driver.address}: a commit hangs while the coordinator "
+            "answers others"
+        )
 
     def _serve_rebalance(self, attempt: int) -> None:
         """Let the client tell which partitions are gone, taking no further records."""

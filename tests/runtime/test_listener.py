@@ -17,6 +17,7 @@ from kafka_notify.core.message import Partition
 from kafka_notify.errors import (
     BrokerUnavailable,
     ClosedError,
+    CommitUnanswered,
     ConfigurationError,
     InvalidEndpoint,
     InvalidName,
@@ -237,6 +238,44 @@ def test_a_commit_that_fails_dispatches_nothing_until_it_succeeds(
     notifier.info({}, "e", 3)
     recorder.wait_for(3)
     assert recorder.payloads == [1, 2, 3]
+
+
+class FirstConsumerHangs:
+    """The driver of a cluster that is well, but for the first client: its commits hang."""
+
+    def __init__(self, driver):
+        self._driver = driver
+        self._consumers = 0
+        self.hangs = False
+
+    def __getattr__(self, name):
+        return getattr(self._driver, name)
+
+    def new_consumer(self, group, *, on_problem):
+        consumer = self._driver.new_consumer(group, on_problem=on_problem)
+        self._consumers += 1
+        if self._consumers == 1:
+            commit = consumer.commit
+
+            def hanging(next_offsets):
+                if self.hangs:
+                    raise CommitUnanswered("no answer", retriable=True)
+                commit(next_offsets)
+
+            consumer.commit = hanging
+        return consumer
+
+
+def test_a_client_whose_commits_hang_is_made_anew(transport, cluster, notifier, recorder, listen):
+    """It alone has lost the brokers: the next client reads again what was not committed."""
+    transport.driver = FirstConsumerHangs(transport.driver)
+    listen(transport, recorder)
+    notifier.info({}, "e", 1)
+    recorder.wait_for(1)
+    transport.driver.hangs = True
+    notifier.info({}, "e", 2)
+    recorder.wait_for(2)
+    assert recorder.payloads == [1, 2]
 
 
 def test_a_fenced_member_goes_on_where_it_had_committed(

@@ -36,6 +36,7 @@ class Recorder:
         self._on_call = on_call
         self._changed = threading.Condition()
         self._calls: list[Call] = []
+        self._seen: set[str] = set()  # of the payloads: many are waited for at every call
         self.filter_rule = screen
         for priority in priorities or ("info",):
             setattr(self, priority, partial(self._record, priority))
@@ -46,6 +47,7 @@ class Recorder:
             self._on_call(call.payload)
         with self._changed:
             self._calls.append(call)
+            self._seen.add(repr(call.payload))
             self._changed.notify_all()
 
     @property
@@ -78,8 +80,7 @@ class Recorder:
             assert there, f"not within {timeout_s:g} s: {self._missing(payloads)[:20]}"
 
     def _missing(self, payloads: Sequence[Any]) -> list[Any]:
-        seen = [call.payload for call in self._calls]
-        return [payload for payload in payloads if payload not in seen]
+        return [payload for payload in payloads if repr(payload) not in self._seen]
 
 
 class BatchRecorder:
