@@ -8,7 +8,6 @@ replaced here, and hands what it holds to the next.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from kafka_notify.drivers.confluent_brokers import KnownBrokers
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_errors import Problems, delivery_error
 from kafka_notify.errors import ClosedError, SendBufferFull
+from kafka_notify.native import threading
 
 LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ import dataclasses
 import logging
 import os
 import socket
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -36,6 +35,7 @@ from kafka_notify.drivers.confluent_consumer import KafkaConsumer
 from kafka_notify.drivers.confluent_errors import broker_error
 from kafka_notify.drivers.confluent_producer import KafkaProducer
 from kafka_notify.errors import BrokerError, BrokerUnavailable, InvalidTransportURL
+from kafka_notify.native import threading
 
 LOG = logging.getLogger(__name__)
 

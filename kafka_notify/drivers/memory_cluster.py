@@ -7,7 +7,6 @@ It has no threads: whatever waits, waits on ``changed``, the one condition that 
 from __future__ import annotations
 
 import os
-import threading
 import time
 import weakref
 import zlib
@@ -17,6 +16,7 @@ from typing import ClassVar
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.memory_group import Group
 from kafka_notify.errors import BrokerRefused, BrokerUnavailable, DeliveryError, DeliveryRefused
+from kafka_notify.native import threading
 
 DEFAULT_PARTITIONS = 4
 

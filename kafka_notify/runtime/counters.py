@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import threading
+from kafka_notify.native import threading
 
 NAMES = (
     "sent",

@@ -8,16 +8,14 @@ through its endpoints, ``dispatch_window`` records (or one batch, if that is lar
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 
 from kafka_notify.core import events
-from kafka_notify.core.batching import Batcher
+from kafka_notify.core.batching import Batcher, BatchRule
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
-from kafka_notify.core.settings import Settings
-from kafka_notify.drivers.base import AdminClient, ConsumerClient, Driver, OnProblem
+from kafka_notify.drivers.base import AdminClient, ConsumerClient
 from kafka_notify.errors import (
     AssignmentLost,
     BrokerError,
@@ -28,9 +26,10 @@ from kafka_notify.errors import (
     ConsumerFenced,
     KafkaNotifyError,
 )
-from kafka_notify.runtime.counters import Counters
+from kafka_notify.native import threading
 from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
-from kafka_notify.runtime.workers import Workers
+from kafka_notify.runtime.inhand import Hands
+from kafka_notify.runtime.transport import NotificationTransport
 
 _KEEPALIVE_S = 1.0  # how long a full window may keep the thread from serving its client
 _OTHERS_S = 5.0  # how long the coordinator may take to answer another client
@@ -38,32 +37,28 @@ _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Intake:
-    """Feed the workers of one listener from one consumer group."""
+    """Feed the hands of one listener from one consumer group."""
 
     def __init__(
         self,
-        driver: Driver,
-        settings: Settings,
+        transport: NotificationTransport,
         *,
         group: str,
         topics: Sequence[str],
-        batcher: Batcher,
-        window: int,
-        workers: Workers,
-        monitor: events.Monitor,
-        counters: Counters,
-        on_problem: OnProblem,
+        batch: BatchRule | None,
+        hands: Hands,
     ) -> None:
-        self._driver = driver
-        self._settings = settings
+        self._driver = transport.driver
+        self._settings = transport.settings
+        self._monitor = transport.monitor
+        self._counters = transport.counters
+        self._on_problem = transport.report_problem
         self._group = group
         self._topics = topics
-        self._batcher = batcher
-        self._window = window
-        self._workers = workers
-        self._monitor = monitor
-        self._counters = counters
-        self._on_problem = on_problem
+        self._batcher = Batcher(batch)
+        # A batch that fills while another is in the endpoints needs twice its size.
+        self._window = max(self._settings.dispatch_window, 2 * batch.size if batch else 1)
+        self._hands = hands
         self._consumer: ConsumerClient | None = None
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()
@@ -236,7 +231,7 @@ class Intake:
 
     def _room(self) -> int:
         """Return how many records may be taken: none until half of a full window is free."""
-        in_hand = self._workers.in_hand + self._batcher.open_records
+        in_hand = self._hands.in_hand + self._batcher.open_records
         if in_hand > self._window // 2:
             return 0
         return min(self._window - in_hand, self._settings.max_poll_records)
@@ -245,14 +240,14 @@ class Intake:
         """Wait for the workers; a member that is silent for too long loses its partitions."""
         consumer = self._client()
         at_most = self._window // 2 - self._batcher.open_records
-        if self._workers.wait_for_room(at_most, _KEEPALIVE_S):
+        if self._hands.wait_for_room(at_most, _KEEPALIVE_S):
             return
         paused = sorted(self._owned)
         consumer.pause(paused)
         try:
             while not self._stopping.is_set():
                 self._serve(consumer, 0)
-                if self._workers.wait_for_room(at_most, _KEEPALIVE_S):
+                if self._hands.wait_for_room(at_most, _KEEPALIVE_S):
                     return
         finally:
             consumer.resume([one for one in paused if one in self._owned])
@@ -286,7 +281,7 @@ class Intake:
                     self._let_go(units, unknown=unknown)
                     return
         self._counters.add("received", sum(len(unit.records) for unit in units))
-        self._workers.hand_over(units)
+        self._hands.hand_over(units)
 
     def _refuse_a_stuck_client(self) -> None:
         """Raise BrokerUnavailable if the coordinator answers others: then our client hangs.
@@ -406,7 +401,7 @@ class Intake:
     def _drain(self, partitions: Sequence[Partition] | None) -> None:
         """Wait for endpoints that hold records of these partitions (None: of any)."""
         bound = self._settings.drain_timeout
-        left = self._workers.drain(partitions, bound)
+        left = self._hands.drain(partitions, bound)
         if left:
             self._monitor.emit(events.LeftBehind(group=self._group, records=left, waited_s=bound))
 

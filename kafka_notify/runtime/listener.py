@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import atexit
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kafka_notify.core import naming
-from kafka_notify.core.batching import Batcher, BatchRule
+from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.message import Target
 from kafka_notify.core.serializers import Serializer
 from kafka_notify.errors import (
@@ -18,6 +17,7 @@ from kafka_notify.errors import (
     InvalidTarget,
     RequeueUnsupported,
 )
+from kafka_notify.native import threading
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
 from kafka_notify.runtime.intake import Intake
@@ -95,7 +95,13 @@ class NotificationListener:
                 limit=override_pool_size or self._transport.settings.executor_thread_pool_size,
                 name=f"kafka-notify-{self._group}",
             )
-            self._intake = self._new_intake(self._workers)
+            self._intake = Intake(
+                self._transport,
+                group=self._group,
+                topics=self._topics,
+                batch=self._batch,
+                hands=self._workers,
+            )
             self._intake.start()
             atexit.register(self._leave)
             self._withdraw = call_at_worker_exit(self._leave, turn=LISTENERS_TURN)
@@ -115,23 +121,6 @@ class NotificationListener:
         if self._intake is not None:
             self._intake.abandon()
         self._intake = self._workers = None
-
-    def _new_intake(self, workers: Workers) -> Intake:
-        settings = self._transport.settings
-        batch_size = self._batch.size if self._batch else 1
-        return Intake(
-            self._transport.driver,
-            settings,
-            group=self._group,
-            topics=self._topics,
-            batcher=Batcher(self._batch),
-            # A batch that fills while another is in the endpoints needs twice its size.
-            window=max(settings.dispatch_window, 2 * batch_size if self._batch else 1),
-            workers=workers,
-            monitor=self._transport.monitor,
-            counters=self._transport.counters,
-            on_problem=self._transport.report_problem,
-        )
 
     def stop(self) -> None:
         """Take nothing more; return when what is committed has been dispatched.

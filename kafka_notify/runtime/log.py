@@ -7,10 +7,10 @@ Lifecycle at INFO, risk at WARNING, loss at ERROR; payloads never.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 from kafka_notify.core import events
+from kafka_notify.native import threading
 
 _LOG = logging.getLogger("kafka_notify")
 _REPEAT_AFTER_S = 30.0

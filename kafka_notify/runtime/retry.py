@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from kafka_notify.errors import ConfigurationError, DeliveryError
+from kafka_notify.native import time
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0

@@ -7,7 +7,6 @@ What a record means is not known here.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from kafka_notify.errors import (
     DeliveryTimeout,
     SendBufferFull,
 )
+from kafka_notify.native import threading
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.leaving import SENDERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.retry import call_with_retry

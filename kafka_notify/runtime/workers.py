@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threads that call endpoints, and the account of what they have in hand.
+"""The threads that call endpoints.
 
 Not concurrent.futures: its threads are ended before exit hooks run, and what a listener has
 committed must still reach its endpoints then.
@@ -7,18 +7,17 @@ committed must still reach its endpoints then.
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
-from kafka_notify.core.lanes import Lanes, Unit
+from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition
+from kafka_notify.native import queue, threading
+from kafka_notify.runtime.inhand import InHand
 
 
 class Workers:
-    """Run units side by side, those of one lane one after the other.
+    """Run units side by side, those of one lane one after the other; see ``Hands``.
 
     ``run`` is called in up to ``limit`` threads and must not raise. Threads are made when there is
     work for them.
@@ -31,29 +30,20 @@ class Workers:
         self._ready: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
-        self._lanes = Lanes()
-        self._state = threading.Condition()
-        self._held: Counter[Partition] = Counter()
-        self._total = 0
+        self._account = InHand()
 
     def __repr__(self) -> str:
         """Tell how many records are in hand, in how many threads."""
-        return f"<Workers {self._total} records in hand, {len(self._threads)} threads>"
+        return f"<Workers {self._account.total} records in hand, {len(self._threads)} threads>"
 
     @property
     def in_hand(self) -> int:
         """How many records were handed over and are not through their endpoints yet."""
-        return self._total
+        return self._account.total
 
     def hand_over(self, units: Collection[Unit]) -> None:
         """Take committed units in their order. Never blocks. Threads: the listener's own."""
-        with self._state:
-            for unit in units:
-                self._total += len(unit.records)
-                for record in unit.records:
-                    self._held[record.where] += 1
-            ready = self._lanes.add(units)
-        for unit in ready:
+        for unit in self._account.add(units):
             self._start(unit)
 
     def _start(self, unit: Unit) -> None:
@@ -92,31 +82,18 @@ class Workers:
 
     def _finish(self, unit: Unit) -> Unit | None:
         """Account for a unit; return the next of its lane, so that one thread drains a lane."""
-        with self._state:
-            self._total -= len(unit.records)
-            for record in unit.records:
-                self._held[record.where] -= 1
-            ready = self._lanes.finish(unit)
-            self._state.notify_all()
+        ready = self._account.finish(unit)
         for other in ready[1:]:
             self._start(other)
         return ready[0] if ready else None
 
     def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
         """Wait until at most ``at_most`` records are in hand; tell whether that is so."""
-        with self._state:
-            return self._state.wait_for(lambda: self._total <= at_most, timeout_s)
+        return self._account.wait_for_room(at_most, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions (None: any) is in hand; return those left."""
-        watched = None if partitions is None else tuple(partitions)
-
-        def left() -> int:
-            return self._total if watched is None else sum(self._held[one] for one in watched)
-
-        with self._state:
-            self._state.wait_for(lambda: left() == 0, timeout_s)
-            return left()
+        return self._account.drain(partitions, timeout_s)
 
     def is_mine(self, thread: threading.Thread) -> bool:
         """Tell whether ``thread`` is one of the workers."""
