@@ -5,12 +5,26 @@ from __future__ import annotations
 
 import argparse
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import kafka_notify
 from kafka_notify import options
-from kafka_notify.errors import ConfigurationError
+from kafka_notify.core import url as core_url
+from kafka_notify.core.settings import Settings
+from kafka_notify.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ConfigurationError,
+    InvalidTransportURL,
+)
+
+# Drivers of clusters that no other process knows the address of.
+_IN_PROCESS = frozenset(("embedded", "memory"))
+_LEAST_START_S = 1.0  # the least that the option start_timeout takes
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
@@ -33,23 +47,87 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def transport_of(
-    parsed: argparse.Namespace, **overrides: object
+    parsed: argparse.Namespace, *, deadline: float = math.inf, **overrides: Any
 ) -> Iterator[kafka_notify.NotificationTransport]:
     """Yield a transport to the Kafka that the arguments name, which has answered; close it.
 
-    ``overrides`` are options that win over configuration and URL. Raises ConfigurationError,
-    BrokerUnavailable or BrokerRefused. Blocks at most ``connect_timeout``.
+    ``overrides`` are options that win over configuration and URL, whose own values are checked
+    all the same. No later than ``deadline`` on the monotonic clock Kafka has to answer; what is
+    left of the time then bounds the start of a listener.
+
+    Raises ConfigurationError, BrokerUnavailable or BrokerRefused. Blocks at most
+    ``connect_timeout``.
     """
+    conf, url, settings = _destination(parsed)
+    settings = replace(settings, **overrides)
+    with kafka_notify.NotificationTransport(url, settings, conf=conf) as asking:
+        await_answer(asking, deadline=deadline)
+    settings = _bounded(settings, deadline - time.monotonic())
+    with kafka_notify.NotificationTransport(url, settings, conf=conf) as transport:
+        yield transport
+
+
+def _destination(parsed: argparse.Namespace) -> tuple[Any, core_url.TransportURL, Settings]:
+    """Return conf, URL and settings of the arguments; raise ConfigurationError."""
     if not (parsed.url or parsed.config_file):
         raise ConfigurationError(
             "where is Kafka? give --url kafka://host:9092, or a --config-file with a transport_url"
         )
     conf = options.make_conf(parsed.config_file) if parsed.config_file else None
-    url = options.transport_url(conf, parsed.url)
-    url.query.update({name: str(value) for name, value in overrides.items()})
-    with kafka_notify.get_notification_transport(conf, url) as transport:
-        transport.check_connection()
-        yield transport
+    url, settings = options.resolve(conf, parsed.url)
+    if url.transport in _IN_PROCESS:
+        raise InvalidTransportURL(
+            url.redacted(),
+            f"what {url.transport}:// names lives and ends with the process that opens it, so "
+            "nobody else could reach it here; give the kafka:// URL of a Kafka ('kafka-notify "
+            "broker' runs one on this machine), or see both sides in one process with "
+            "'kafka-notify demo'",
+        )
+    return conf, url, settings
+
+
+def _bounded(settings: Settings, left_s: float) -> Settings:
+    """Return settings with which a listener starts in what is left of the time."""
+    # Rounded up: the bound is shown, and whoever reaches it has reached the deadline.
+    left_s = max(_LEAST_START_S, round(left_s + 0.05, 1))
+    return replace(
+        settings,
+        connect_timeout=min(settings.connect_timeout, left_s),
+        start_timeout=min(settings.start_timeout, left_s),
+    )
+
+
+def await_answer(
+    transport: kafka_notify.NotificationTransport, *, deadline: float = math.inf
+) -> None:
+    """Return when Kafka has answered; raise one error with address, cause and what to check.
+
+    What the client says meanwhile is the cause then, instead of so many lines in the log. Blocks
+    at most ``connect_timeout``. Raises BrokerUnavailable or BrokerRefused.
+    """
+    began = time.monotonic()
+    bound_s, bound = min(
+        (transport.settings.connect_timeout, "connect_timeout"),
+        (deadline - began, "--timeout"),
+    )
+    heard: list[BrokerError] = []
+    admin = transport.driver.new_admin(on_problem=heard.append)
+    try:
+        admin.partition_counts((), bound_s)
+    except BrokerUnavailable as error:
+        tried_s = time.monotonic() - began
+        raise BrokerUnavailable(
+            f"Kafka at {transport.address} did not answer (tried for {tried_s:.1f} s, bounded by "
+            f"{bound}): check that it runs there, and that the transport URL has the host, the "
+            "port and the security_protocol that it listens with; the client says: "
+            f"{(heard or [error])[0]}",
+            code=error.code,
+            retriable=error.retriable,
+        ) from error
+    finally:
+        admin.close()
+    for problem in heard:
+        transport.report_problem(problem)
 
 
 def topics_of(

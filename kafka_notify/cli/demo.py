@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kafka_notify.cli.arguments import positive_number, whole_number
+import kafka_notify
+from kafka_notify.cli.arguments import await_answer, positive_number, whole_number
 from kafka_notify.cli.base import Row, TableCommand
 from kafka_notify.cli.exit_codes import ExitCode
 from kafka_notify.cli.terminal import Terminal
@@ -115,6 +116,8 @@ class Demo(TableCommand):
 def _kafka(parsed: argparse.Namespace, terminal: Terminal) -> Iterator[str]:
     """Yield the URL of the Kafka to use, started if need be."""
     if parsed.url:
+        with kafka_notify.get_notification_transport(url=parsed.url) as transport:
+            await_answer(transport)
         yield parsed.url
     elif parsed.real:
         from kafka_notify.broker import KAFKA_VERSION, Cluster

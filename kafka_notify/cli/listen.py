@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import secrets
 import sys
 import threading
@@ -28,11 +29,12 @@ from kafka_notify.cli.base import PlainCommand
 from kafka_notify.cli.exit_codes import ExitCode
 from kafka_notify.cli.terminal import discard_stdout, stdout_is_read
 from kafka_notify.core.message import PRIORITIES
+from kafka_notify.errors import BrokerUnavailable
 
 _LOOK_EVERY_S = 0.2
 # One worker, so that lines of one publisher come in their order.
-_IN_ORDER: dict[str, object] = {"executor_thread_pool_size": 1}
-_ONE_AT_A_TIME: dict[str, object] = {"max_poll_records": 1, "dispatch_window": 1}
+_IN_ORDER: dict[str, Any] = {"executor_thread_pool_size": 1}
+_ONE_AT_A_TIME: dict[str, Any] = {"max_poll_records": 1, "dispatch_window": 1}
 
 
 class Listen(PlainCommand):
@@ -42,11 +44,15 @@ class Listen(PlainCommand):
     of each; stderr says 'Listening' as soon as nothing that is sent from then
     on can be missed. Topics that do not exist are created.
 
-    Without --pool the command has a pool of its own and takes nothing away
-    from anybody. With --pool it shares the notifications with the other
-    listeners of that pool, services included: they do not get what it takes,
-    nor what its filters reject. It then takes one notification at a time, so
-    that those beyond --count stay for the others.
+    Without --pool the command has a pool of its own, with a name that is used
+    once, and takes nothing away from anybody. The offsets of such a pool stay
+    on Kafka until it forgets them (offsets.retention.minutes of the brokers, a
+    week by default), or until kafka-consumer-groups.sh --delete removes them.
+
+    With --pool it shares the notifications with the other listeners of that
+    pool, services included: they do not get what it takes, nor what its
+    filters reject. It then takes one notification at a time, so that those
+    beyond --count stay for the others.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -67,17 +73,21 @@ class Listen(PlainCommand):
             "--timeout",
             type=positive_number,
             metavar="S",
-            help="end after S seconds; with --count not reached, the exit code is 4",
+            help="end S seconds after the command began. Connecting and joining the pool are "
+            "included (not done by then: exit code 3), leaving the pool may take 5 more; with "
+            "--count not reached, the exit code is 4",
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print until the count, the time or the reader's interest is over."""
+        timeout_s = math.inf if parsed_args.timeout is None else parsed_args.timeout
+        deadline = time.monotonic() + timeout_s
         pool = parsed_args.pool or f"kafka-notify-listen-{secrets.token_hex(4)}"
         overrides = {**_IN_ORDER, **(_ONE_AT_A_TIME if parsed_args.pool else {})}
         if parsed_args.from_beginning:
             overrides["group_start"] = "beginning"
-        with transport_of(parsed_args, **overrides) as transport:
+        with transport_of(parsed_args, deadline=deadline, **overrides) as transport:
             topics = topics_of(parsed_args.topic, transport)
             printer = _Printer(parsed_args)
             listener = kafka_notify.get_notification_listener(
@@ -87,13 +97,13 @@ class Listen(PlainCommand):
                 pool=pool,
             )
             printer.on_done = listener.stop
-            listener.start()
+            _start(listener, deadline)
             self.terminal.say(
                 f"Listening to {', '.join(topics)} at {transport.address}, pool {pool}"
                 + ("" if parsed_args.pool else " (its own)")
             )
             try:
-                printer.wait(parsed_args.timeout)
+                printer.wait(deadline)
             finally:
                 listener.stop()
                 listener.wait()
@@ -101,6 +111,20 @@ class Listen(PlainCommand):
         if printer.problem:
             self.app.LOG.error("stdout: %s", printer.problem)
         return printer.exit_code
+
+
+def _start(listener: kafka_notify.NotificationListener, deadline: float) -> None:
+    """Start it. Raises what its ``start`` does, and names --timeout where that was the bound."""
+    try:
+        listener.start()
+    except BrokerUnavailable as error:
+        if time.monotonic() < deadline:
+            raise
+        raise BrokerUnavailable(
+            f"{error}; that is what --timeout left for it: give it more",
+            code=error.code,
+            retriable=error.retriable,
+        ) from error
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
@@ -195,11 +219,10 @@ class _Printer:
         self._done.set()
         self.on_done()
 
-    def wait(self, timeout_s: float | None) -> None:
+    def wait(self, deadline: float) -> None:
         """Return when enough is printed, the time is over, or nobody reads any more."""
-        began = time.monotonic()
-        while not self._done.wait(_LOOK_EVERY_S):
-            if timeout_s is not None and time.monotonic() - began >= timeout_s:
+        while not self._done.wait(min(_LOOK_EVERY_S, max(0.0, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
                 return
             if not stdout_is_read():
                 # Noticed before the next notification is taken, which nobody would see.

@@ -79,7 +79,8 @@ class Notify(TableCommand):
             default=30.0,
             metavar="S",
             help="seconds to wait for delivery reports after the last notification (30); what has "
-            "none by then counts as failed",
+            "none by then counts as failed. Connecting comes before, bounded by the option "
+            "connect_timeout",
         )
         return parser
 

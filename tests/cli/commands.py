@@ -19,6 +19,8 @@ from tests.waiting import eventually
 
 PROGRAM = (sys.executable, "-m", "kafka_notify")
 TIMEOUT_S = 90.0
+MARGIN_S = 8.0
+"""What a command that is bounded in time may take beyond: 5 s to leave, and to start when busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import kafka_notify
-from tests.cli.commands import PROGRAM, TIMEOUT_S, Running, run
+from kafka_notify.core.message import Partition
+from tests.cli.commands import MARGIN_S, PROGRAM, TIMEOUT_S, Running, run
 
 Send = Callable[..., None]
 
@@ -87,10 +90,67 @@ def test_a_timeout_ends_it(
 ) -> None:
     """Which is a failure only if there was a count to reach."""
     result = run("listen", "--url", either_url, "--topic", unique, "--priority", "info",
-                 "--timeout", "0.5", *arguments)  # fmt: skip
+                 "--timeout", "5", *arguments)  # fmt: skip
 
     assert (result.code, result.out) == (code, ""), result.err
     assert "Notifications printed: 0" in result.err
+
+
+def test_the_timeout_bounds_the_start(url: str, unique: str) -> None:
+    """Kafka answers, but the topic cannot be made: only the time ends that."""
+    began = time.monotonic()
+
+    # The mock has no answer to a request for new topics.
+    result = run("listen", "--url", url, "--topic", unique, "--timeout", "2")
+
+    assert time.monotonic() - began < 2 + MARGIN_S
+    assert (result.code, result.out) == (3, ""), result.err
+    assert "could not be started" in result.err
+    assert "that is what --timeout left for it" in result.err.splitlines()[-1]
+
+
+def test_the_timeout_holds_when_kafka_goes_away(unique: str) -> None:
+    """Leaving a pool that nobody coordinates any more takes no longer than the help says."""
+    cluster = kafka_notify.get_notification_transport(url=f"embedded://{unique}/")
+    with cluster:
+        cluster.driver.new_admin(on_problem=lambda _: None).create_topics(
+            [f"{unique}.info"], partitions=-1, replication_factor=-1, timeout_s=10
+        )
+        began = time.monotonic()
+        with Running("listen", "--url", f"kafka://{cluster.address}/", "--topic", unique,
+                     "--priority", "info", "--timeout", "6") as listen:  # fmt: skip
+            listen.wait_for_error_line("Listening")
+            cluster.cleanup()
+            result = listen.end()
+
+    assert time.monotonic() - began < 6 + MARGIN_S
+    assert (result.code, result.out) == (0, ""), result.err
+    assert "Notifications printed: 0" in result.err
+
+
+def test_its_help_tells_its_bounds_and_what_it_leaves_behind() -> None:
+    """What --timeout includes, and how long the offsets of a pool of its own stay."""
+    text = " ".join(run("listen", "--help").out.split())
+
+    assert "Connecting and joining the pool are included" in text
+    assert "offsets.retention.minutes" in text
+
+
+@pytest.mark.functional
+def test_the_offsets_of_a_pool_of_its_own_stay(kafka: Any, unique: str) -> None:
+    """As the help says: until the brokers forget them, or somebody deletes the group."""
+    url = kafka.url()
+    result = run("listen", "--url", url, "--topic", unique, "--priority", "info",
+                 "--timeout", "5")  # fmt: skip
+
+    assert result.code == 0, result.err
+    found = re.search(r"pool (kafka-notify-listen-\w+) \(its own\)", result.err)
+    assert found
+    first = Partition(f"{unique}.info", 0)
+    with kafka_notify.get_notification_transport(url=url) as transport:
+        group = transport.driver.new_consumer(found[1], on_problem=lambda _: None)
+        assert group.committed([first], 10) == {first: 0}
+        group.close()
 
 
 def test_filters_choose(either_url: str, unique: str, send: Send) -> None:

@@ -12,14 +12,15 @@ import pytest
 from kafka_notify.demo.samples import sample_notifications
 from tests.cli.commands import Running, run
 
-# Nova's own samples, where the checkout stands beside them; else made up ones of the same shape.
-NOVA_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "nova-notifications.jsonl"
 COUNT = 140
+# Nova's own samples, where a checkout stands beside them.
+NOVA_SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "nova-notifications.jsonl"
 
 
-@pytest.fixture
-def notifications(tmp_path: Path) -> Path:
-    if NOVA_SAMPLES.exists():
+@pytest.fixture(params=["made-up", *(["nova"] if NOVA_SAMPLES.exists() else [])])
+def notifications(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return a file of COUNT notifications: made up ones like Nova's, and Nova's own."""
+    if request.param == "nova":
         return NOVA_SAMPLES
     made = tmp_path / "notifications.jsonl"
     rows = [one._asdict() for one in sample_notifications(COUNT)]
