@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads, locks, queues and sleeps of the operating system, also where eventlet has its own.
+"""Threads, locks, queues, pipes and sleeps of the operating system, under eventlet as without.
 
 eventlet replaces these modules in place. librdkafka calls back from threads that eventlet knows
 nothing of, and a green lock in such a thread breaks the hub; so all of our threads and locks are
@@ -8,12 +8,13 @@ real ones, and only ``kafka_notify.oslo`` meets green threads.
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import threading
 import time
 
-__all__ = ["PATCHED", "queue", "threading", "time"]
+__all__ = ["PATCHED", "os", "queue", "threading", "time"]
 
 
 def _is_patched() -> bool:
@@ -25,8 +26,9 @@ PATCHED = _is_patched()
 """Whether eventlet had replaced the modules when this library was imported."""
 
 if PATCHED:
-    from eventlet import patcher  # type: ignore[import-untyped]
+    from eventlet import patcher
 
+    os = patcher.original("os")
     threading = patcher.original("threading")
     queue = patcher.original("queue")
     time = patcher.original("time")

@@ -172,6 +172,15 @@ class LeftBehind(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequeuedAtStop(Event):
+    """Notifications were requeued by a listener that stops: they are committed, and are lost."""
+
+    group: str
+    records: int
+    message_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerReopened(Event):
     """A consumer client ended for good and was made anew."""
 

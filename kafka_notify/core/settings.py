@@ -122,6 +122,15 @@ class Settings:
         maximum=2_000_000,
         librdkafka="message.timeout.ms",
     )
+    unreachable_timeout: float = row(
+        300.0,
+        "With delivery=report: how long no broker may have been reachable before a send raises at "
+        "once instead of queueing what cannot be delivered. Refused logins and TLS count at once. "
+        "Seconds after a broker is back, sends are taken again.",
+        unit="seconds",
+        minimum=0,
+        maximum=2_000_000,
+    )
     confirm_timeout: float = row(
         30.0,
         "With delivery=confirm: how long one attempt may take; the notifier's retry says how "

@@ -8,7 +8,7 @@ in an entry point of the group ``kafka_notify.drivers``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.core.settings import Settings
@@ -22,6 +22,13 @@ OnReport = Callable[[Any, str, int, int, "DeliveryError | None"], None]
 OnProblem = Callable[[BrokerError], None]
 """Called with what the client says of its connections; from any thread, must not block."""
 OnPartitions = Callable[[Sequence[Partition]], None]
+
+
+class Trouble(NamedTuple):
+    """No broker can be reached, or each refuses us: why, and since when (monotonic seconds)."""
+
+    error: BrokerError
+    since_s: float
 
 
 class ProducerClient(Protocol):
@@ -53,6 +60,9 @@ class ProducerClient(Protocol):
 
     def purge(self) -> None:
         """Give up all that is queued: each record is reported on as failed by the next poll."""
+
+    def trouble(self) -> Trouble | None:
+        """Return what keeps the client from all of its brokers by now. Cheap."""
 
     def abandon(self) -> None:
         """Forget the client without touching it: called in a child of fork, where it is dead."""

@@ -18,10 +18,10 @@ from kafka_notify.core.url import TransportURL
 from kafka_notify.drivers import confluent_config
 from kafka_notify.drivers.base import OnProblem, OnReport
 from kafka_notify.drivers.confluent_admin import KafkaAdmin
-from kafka_notify.drivers.confluent_brokers import KnownBrokers
 from kafka_notify.drivers.confluent_client import make
 from kafka_notify.drivers.confluent_consumer import KafkaConsumer
 from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_producer import KafkaProducer
 
 LOG = logging.getLogger(__name__)
@@ -64,10 +64,10 @@ class KafkaDriver:
         """Return a new producer."""
         problems = Problems(address=self._address, on_problem=on_problem)
         config = confluent_config.producer(self._shared, self._settings)
-        brokers = KnownBrokers()
+        health = Health(problems.forget)
         return KafkaProducer(
-            partial(make, Producer, config, problems=problems, brokers=brokers),
-            brokers=brokers,
+            partial(make, Producer, config, problems=problems, health=health),
+            health=health,
             address=self._address,
             problems=problems,
             on_report=on_report,
@@ -86,10 +86,10 @@ class KafkaDriver:
             protocol=protocol,
         )
         may_fall_back = protocol == "consumer" and self._settings.group_protocol == "auto"
-        brokers = KnownBrokers()
+        health = Health(problems.forget)
         return KafkaConsumer(
-            make(Consumer, config, problems=problems, brokers=brokers),
-            brokers=brokers,
+            make(Consumer, config, problems=problems, health=health),
+            health=health,
             group=group,
             address=self._address,
             problems=problems,

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException
 
-from kafka_notify.drivers.confluent_brokers import STATISTICS_INTERVAL_S, KnownBrokers
 from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.drivers.confluent_health import STATISTICS_INTERVAL_S, Health
 from kafka_notify.errors import ConfigurationError
 
 LOG = logging.getLogger("kafka_notify.librdkafka")
@@ -28,20 +28,20 @@ def make(
     config: Config,
     *,
     problems: Problems,
-    brokers: KnownBrokers | None = None,
+    health: Health | None = None,
 ) -> T:
     """Return a new client; connects in the background.
 
-    ``brokers`` watches its statistics: for clients that live long.
+    ``health`` watches its statistics: for clients that live long.
 
     Raises ConfigurationError with the name of the option that librdkafka does not know, or whose
     value it refuses.
     """
     watch: dict[str, Any] = {}
-    if brokers is not None:
+    if health is not None:
         watch = {
             "statistics.interval.ms": round(STATISTICS_INTERVAL_S * 1000),
-            "stats_cb": brokers.heard,
+            "stats_cb": health.heard,
         }
     try:
         return kind({**watch, **config, "error_cb": problems.heard, "logger": _ClientLog()})

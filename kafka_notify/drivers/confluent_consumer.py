@@ -23,10 +23,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import OnPartitions
-from kafka_notify.drivers.confluent_brokers import KnownBrokers
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut
 from kafka_notify.drivers.confluent_errors import SETTLING, Problems, commit_error
+from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.errors import (
     AssignmentLost,
     BrokerUnavailable,
@@ -46,7 +46,7 @@ class KafkaConsumer:
         self,
         client: Consumer,
         *,
-        brokers: KnownBrokers,
+        health: Health,
         group: str,
         address: str,
         problems: Problems,
@@ -56,7 +56,7 @@ class KafkaConsumer:
         """``on_unsupported`` is given when classic may stand in for KIP-848."""
         self._maybe_client: Consumer | None = client
         self._committer = Committer(client, timeout_s=commit_timeout_s)
-        self._brokers = brokers
+        self._health = health
         self._group = group
         self._address = address
         self._problems = problems
@@ -155,12 +155,20 @@ class KafkaConsumer:
             records += more
         if not records:
             self._raise_failure()
-            if self._brokers.all_lost:
-                raise BrokerUnavailable(
-                    f"group {self._group} at {self._address}: the client has lost sight of all "
-                    "brokers; make the consumer anew"
-                )
+            self._raise_if_stuck()
         return records
+
+    def _raise_if_stuck(self) -> None:
+        what = ""
+        if self._health.knows_no_broker:
+            what = "has lost sight of all brokers"
+        elif self._health.never_fetches(self._assigned):
+            what = "does not fetch what it is assigned"
+        if what:
+            raise BrokerUnavailable(
+                f"group {self._group} at {self._address}: the client {what}; make the consumer "
+                "anew"
+            )
 
     def _read_all(self, messages: Iterable[Message]) -> list[Record]:
         return [record for record in map(self._read, messages) if record is not None]

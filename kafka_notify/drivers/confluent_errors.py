@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError
 
-from kafka_notify.drivers.base import OnProblem
+from kafka_notify.drivers.base import OnProblem, Trouble
 from kafka_notify.errors import (
     AssignmentLost,
     BrokerError,
@@ -220,6 +220,7 @@ class Problems:
         self._clock = clock
         self._told: dict[str, float] = {}
         self._last: BrokerError | None = None
+        self._all_down_since_s: float | None = None
 
     @property
     def last(self) -> BrokerError | None:
@@ -230,8 +231,11 @@ class Problems:
         """Take the client's error callback."""
         problem = broker_error(error, doing=f"connecting to {self._address}")
         # "All brokers are down" follows the error that says why, and must not hide it.
-        if self._last is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+        all_down = error.code() == KafkaError._ALL_BROKERS_DOWN
+        if self._last is None or not all_down:
             self._last = problem
+        if all_down and self._all_down_since_s is None:
+            self._all_down_since_s = self._clock()
         self._tell(error.name(), problem)
 
     def heard_of(self, what: str, error: KafkaError) -> None:
@@ -247,8 +251,13 @@ class Problems:
     def forget(self) -> None:
         """Note that a request went well: what was heard before is over."""
         if self._last is not None:
-            self._last = None
+            self._last = self._all_down_since_s = None
             self._told.clear()
+
+    def trouble(self) -> Trouble | None:
+        """Return what keeps the client from all brokers, None while one may be up."""
+        error, since_s = self._last, self._all_down_since_s
+        return None if error is None or since_s is None else Trouble(error, since_s)
 
     def explain(self, error: KafkaError, *, doing: str) -> BrokerError:
         """Return the error of a failed request, with the cause that the client told earlier."""

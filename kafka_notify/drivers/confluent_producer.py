@@ -15,10 +15,10 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from kafka_notify.drivers.base import OnReport
-from kafka_notify.drivers.confluent_brokers import KnownBrokers
+from kafka_notify.drivers.base import OnReport, Trouble
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_errors import Problems, delivery_error
+from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.errors import ClosedError, SendBufferFull
 from kafka_notify.native import threading
 
@@ -36,15 +36,15 @@ class KafkaProducer:
         self,
         make_client: Callable[[], Producer],
         *,
-        brokers: KnownBrokers,
+        health: Health,
         address: str,
         problems: Problems,
         on_report: OnReport,
     ) -> None:
-        """``brokers`` watches the clients that ``make_client`` returns."""
+        """``health`` watches the clients that ``make_client`` returns."""
         self._make_client = make_client
         self._client: Producer | None = make_client()
-        self._brokers = brokers
+        self._health = health
         self._address = address
         self._problems = problems
         self._on_report = on_report
@@ -127,7 +127,7 @@ class KafkaProducer:
         """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
         if self._client is not None:
             self._client.poll(timeout_s)
-            if self._brokers.all_lost:
+            if self._health.knows_no_broker:
                 self.renew()
 
     def renew(self) -> None:
@@ -142,7 +142,7 @@ class KafkaProducer:
                 return
             queued = len(old)
             self._client = self._make_client()
-            self._brokers.begin_anew()
+            self._health.begin_anew()
             self._handing_on = True
             try:
                 old.purge(in_queue=True, in_flight=True, blocking=False)
@@ -173,6 +173,10 @@ class KafkaProducer:
         """Give up all that is queued; the next ``poll`` reports on it."""
         if self._client is not None:
             self._client.purge(in_queue=True, in_flight=True, blocking=False)
+
+    def trouble(self) -> Trouble | None:
+        """Return what keeps the client from all of its brokers by now."""
+        return self._problems.trouble()
 
     def abandon(self) -> None:
         """Forget the client in a child of fork; see ``leak``."""

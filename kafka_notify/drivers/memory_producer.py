@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kafka_notify.core.message import Record
 from kafka_notify.core.settings import Settings
-from kafka_notify.drivers.base import OnProblem, OnReport
+from kafka_notify.drivers.base import OnProblem, OnReport, Trouble
 from kafka_notify.drivers.memory_cluster import MemoryCluster
 from kafka_notify.errors import (
     BrokerUnavailable,
@@ -193,6 +193,10 @@ class MemoryProducer:
                     None,
                     DeliveryTimeout(f"topic {topic}: given up before it was sent", topic=topic),
                 )
+
+    def trouble(self) -> Trouble | None:
+        """Return None: this process reaches its own memory, and what fails is reported on."""
+        return None
 
     def abandon(self) -> None:
         """Forget everything, in a child of fork."""

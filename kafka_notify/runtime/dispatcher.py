@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records to endpoints: decode, filter, call. Whether they are committed is not its business."""
+"""Notifications to endpoints: filter, call. Whether they are committed is not its business."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kafka_notify.core.envelope import decode
-from kafka_notify.core.events import EndpointFailed, Monitor, RecordUndecodable
+from kafka_notify.core.events import EndpointFailed, Monitor
 from kafka_notify.core.filters import NotificationFilter
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import PRIORITIES, Notification, Record
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
-from kafka_notify.errors import InvalidEndpoint, UndecodableRecord
+from kafka_notify.errors import InvalidEndpoint
 from kafka_notify.runtime.counters import Counters
+from kafka_notify.runtime.decoder import Decoder
 
 _Call = tuple["NotificationFilter | None", Callable[..., Any]]
 
@@ -35,6 +35,7 @@ class Dispatcher:
         self._serializer = serializer or NoOpSerializer()
         self._monitor = monitor
         self._counters = counters
+        self._decoder = Decoder(monitor=monitor, counters=counters)
         self._calls = _calls_by_priority(endpoints)
 
     @property
@@ -53,31 +54,16 @@ class Dispatcher:
             self._counters.add("dispatched")
 
     def _decode(self, record: Record) -> Notification | None:
-        try:
-            message = decode(record.value)
-            if message.priority not in PRIORITIES:
-                raise UndecodableRecord(f"no notification: its priority is {message.priority!r}")
-        except UndecodableRecord as error:
-            self._skip(record, str(error))
+        message = self._decoder.decode(record)
+        if message is None:
             return None
         try:
             ctxt = self._serializer.deserialize_context(message.ctxt)
             payload = self._serializer.deserialize_entity(ctxt, message.payload)
         except Exception as error:  # noqa: BLE001 - user code
-            self._skip(record, f"its serializer raised {error!r}")
+            self._decoder.skip(record, f"its serializer raised {error!r}")
             return None
         return message._replace(ctxt=ctxt, payload=payload)
-
-    def _skip(self, record: Record, reason: str) -> None:
-        self._counters.add("undecodable")
-        self._monitor.emit(
-            RecordUndecodable(
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                reason=reason,
-            )
-        )
 
     def _call(
         self, call: Callable[..., Any], messages: Sequence[Notification], arguments: Sequence[Any]

@@ -69,6 +69,11 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
         "Group {group}: endpoints still hold {records} notifications after {waited_s:.1f} s "
         "(drain_timeout); they are committed and will not come again",
     ),
+    events.RequeuedAtStop: (
+        logging.ERROR,
+        "Group {group}: {records} notifications were requeued while their listener stopped, "
+        "{message_id} the last; they are committed and will not come again",
+    ),
     events.ConsumerReopened: (logging.WARNING, "Group {group}: consumer made anew: {error}"),
 }
 

@@ -23,8 +23,10 @@ from kafka_notify.core.settings import Settings
 from kafka_notify.drivers.base import Driver, ProducerClient
 from kafka_notify.errors import (
     BrokerError,
+    BrokerRefused,
     ClosedError,
     DeliveryError,
+    DeliveryRefused,
     DeliveryTimeout,
     SendBufferFull,
 )
@@ -114,9 +116,34 @@ class Sender:
         """Queue a record; its report is counted, logged if it failed, and told to ``on_delivery``.
 
         Blocks at most ``send_block_timeout``, and only while the buffer is full.
-        Raises SendBufferFull, DeliveryRefused (too large), ClosedError.
+        Raises SendBufferFull, DeliveryRefused (too large; or no broker lets us in), ClosedError,
+        DeliveryError (no broker reachable for ``unreachable_timeout``).
         """
+        self._refuse_in_vain(record)
         self._queue(record, None)
+
+    def _refuse_in_vain(self, record: Outgoing) -> None:
+        """Raise while it is known that nothing can be delivered; the client tries on by itself."""
+        client = self._client
+        trouble = client.trouble() if client is not None else None
+        if trouble is None:
+            return
+        lasted_s = time.monotonic() - trouble.since_s
+        what = f"notification {record.message_id} to topic {record.topic}: not sent"
+        error: DeliveryError
+        if isinstance(trouble.error, BrokerRefused):
+            error = DeliveryRefused(f"{what}: {trouble.error}", topic=record.topic)
+        elif lasted_s >= self._settings.unreachable_timeout:
+            error = DeliveryError(
+                f"{what}: no broker reachable for {lasted_s:.0f} s (unreachable_timeout): "
+                f"{trouble.error}",
+                topic=record.topic,
+                retriable=True,
+            )
+        else:
+            return
+        error.message_id = record.message_id
+        raise error from trouble.error
 
     def send_confirmed(self, record: Outgoing, retry: int | None) -> None:
         """Return when all in-sync replicas have the record.

@@ -125,8 +125,24 @@ class NotificationTransport:
         Blocks as the option ``delivery`` says. Raises SerializationError, InvalidName or
         InvalidTarget before anything is sent, DeliveryError, ClosedError.
         """
+        self._send([self._kafka_topic(topic, priority) for topic in topics], ctxt, message, retry)
+
+    def send_to(
+        self, topic: str, *, ctxt: Any, message: Mapping[str, Any], retry: int | None
+    ) -> None:
+        """Send to one topic whose name has its priority already, as oslo.messaging makes them.
+
+        Blocks and raises as ``send``.
+        """
+        name = self._topics.get((topic, ""))
+        if name is None:
+            name = self._topics[topic, ""] = naming.add_vhost(topic, self.vhost)
+        self._send([name], ctxt, message, retry)
+
+    def _send(
+        self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any], retry: int | None
+    ) -> None:
         self._require_open()
-        kafka_topics = [self._kafka_topic(topic, priority) for topic in topics]
         context = context_to_dict(ctxt)
         fields = dict(message)
         value = envelope.encode(fields, context)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client that has lost sight of all brokers (librdkafka issue 5301) is replaced.
+"""Clients in states that librdkafka does not leave by itself are replaced.
 
-The loss itself is a race inside librdkafka: ``test_listeners_that_were_taken_for_dead_go_on`` in
-tests/scenarios comes upon it about once in five runs. Here is what follows from it.
+The states come from races inside librdkafka: ``test_listeners_that_were_taken_for_dead_go_on`` in
+tests/scenarios comes upon one about once in five runs. Here is what follows from them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from kafka_notify.drivers.confluent_brokers import KnownBrokers
+from kafka_notify.core.message import Partition
 from kafka_notify.drivers.confluent_consumer import KafkaConsumer
 from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_producer import KafkaProducer
 from kafka_notify.errors import BrokerUnavailable
 from tests.drivers.bench import TIMEOUT_S, Bench, take_until
@@ -33,12 +34,12 @@ def bench(unique: str) -> Iterator[Bench]:
     opened.close()
 
 
-def lose(brokers: KnownBrokers) -> None:
+def lose(health: Health) -> None:
     """Have a watch hear twice of a client without brokers, as librdkafka's own text has it."""
-    coordinator = {"GroupCoordinator": {"source": "logical", "nodeid": -1}}
+    coordinator = {"GroupCoordinator": {"source": "logical", "state": "UP"}}
     for _ in range(2):
-        brokers.heard(json.dumps({"brokers": coordinator}))
-    assert brokers.all_lost
+        health.heard(json.dumps({"brokers": coordinator}))
+    assert health.knows_no_broker
 
 
 def test_what_a_client_knows_is_read_from_its_statistics() -> None:
@@ -53,26 +54,26 @@ def test_what_a_client_knows_is_read_from_its_statistics() -> None:
         }
     )
     eventually(lambda: client.poll(0.1) >= 0 and len(heard) >= 2, TIMEOUT_S, "statistics")
-    brokers = KnownBrokers()
+    health = Health(lambda: None)
     for text in heard:
-        brokers.heard(text)
-        assert not brokers.all_lost
-    brokers.heard('{"brokers": {}}')
-    assert not brokers.all_lost
-    brokers.heard('{"brokers": {}}')
-    assert brokers.all_lost
-    brokers.heard(heard[0])
-    assert not brokers.all_lost
+        health.heard(text)
+        assert not health.knows_no_broker
+    health.heard('{"brokers": {}}')
+    assert not health.knows_no_broker
+    health.heard('{"brokers": {}}')
+    assert health.knows_no_broker
+    health.heard(heard[0])
+    assert not health.knows_no_broker
 
 
 def test_a_producer_hands_on_what_is_queued(bench: Bench, unique: str) -> None:
     """All of it goes to the next client, in its order, with key and headers; one report each."""
     reports: list[tuple[Any, ...]] = []
     addresses = iter([NOBODY, bench.driver.address])
-    brokers = KnownBrokers()
+    health = Health(lambda: None)
     producer = KafkaProducer(
         lambda: Producer({"bootstrap.servers": next(addresses), "log_level": 0}),
-        brokers=brokers,
+        health=health,
         address="there",
         problems=Problems(address="there", on_problem=lambda _problem: None),
         on_report=lambda *report: reports.append(report),
@@ -82,7 +83,7 @@ def test_a_producer_hands_on_what_is_queued(bench: Bench, unique: str) -> None:
         producer.send(
             unique, b"%d" % number, key=b"k", headers=[("h", b"%d" % number)], token=number
         )
-    lose(brokers)
+    lose(health)
     producer.poll(0)
     producer.send(unique, b"500", key=b"k", token=500)
     left = producer.flush(TIMEOUT_S)
@@ -97,11 +98,52 @@ def test_a_producer_hands_on_what_is_queued(bench: Bench, unique: str) -> None:
     assert member.records[499].headers == (("h", b"499"),)
 
 
-def test_a_consumer_says_that_it_must_be_made_anew(bench: Bench) -> None:
+def test_a_consumer_without_brokers_says_so(bench: Bench) -> None:
     """It raises instead of waiting for ever."""
     consumer = bench.consumer("g")
     assert isinstance(consumer, KafkaConsumer)
     assert consumer.take(1, 0.01) == []
-    lose(consumer._brokers)  # the client's own statistics come every 5 s, and know better
+    lose(consumer._health)  # the client's own statistics come every 5 s, and know better
     with pytest.raises(BrokerUnavailable, match="lost sight of all brokers"):
         consumer.take(1, 0.01)
+
+
+def left_lying(state: str, *, join_state: str = "steady", leader: int = 0) -> str:
+    """Return what a member's statistics say of one partition."""
+    partition = {"partition": 0, "fetch_state": state, "leader": leader}
+    return json.dumps(
+        {
+            "brokers": {"b": {"source": "learned", "state": "UP"}},
+            "cgrp": {"join_state": join_state},
+            "topics": {"t": {"topic": "t", "partitions": {"0": partition}}},
+        }
+    )
+
+
+def test_a_consumer_that_never_fetches_says_so(bench: Bench, unique: str) -> None:
+    """It is assigned partitions, has a leader for them, and leaves them lying."""
+    [where, *_] = bench.create(unique)
+    member = bench.member("g", unique)
+    take_until([member], lambda: where in member.assigned, "an assignment")
+    assert isinstance(member.consumer, KafkaConsumer)
+    for _ in range(3):
+        member.consumer._health.heard(left_lying("stopped").replace('"t"', f'"{unique}"'))
+    with pytest.raises(BrokerUnavailable, match="does not fetch what it is assigned"):
+        member.take()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        left_lying("active"),
+        left_lying("offset-query"),
+        left_lying("stopped", join_state="wait-assign-call"),
+        left_lying("stopped", leader=-1),
+    ],
+)
+def test_a_consumer_that_waits_for_others_is_well(text: str) -> None:
+    """A paused or idle partition, a rebalance, a missing leader: they pass by themselves."""
+    health = Health(lambda: None)
+    for _ in range(10):
+        health.heard(text)
+    assert not health.never_fetches([Partition("t", 0)])

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our errors as oslo.messaging's: the one place that knows both trees.
+
+Never a TransportDriverError: oslo.messaging's ``start()`` turns one into an AttributeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from oslo_messaging import (
+    DriverLoadFailure,
+    InvalidTarget,
+    InvalidTransportURL,
+    MessageDeliveryFailure,
+    MessagingException,
+)
+
+from kafka_notify import errors
+
+DRIVER = "kafka-notify"
+
+
+class ListenFailure(MessagingException):
+    """Raised when a listener cannot start; the message says what refused it, and what to do."""
+
+
+class RPCUnsupported(MessagingException, NotImplementedError):
+    """Raised for RPC, which Kafka is no transport for; see the hybrid deployment."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "kafka-notify:// carries notifications only, not RPC. Deploy both: [DEFAULT] "
+            "transport_url = rabbit://... for RPC, and [oslo_messaging_notifications] "
+            "transport_url = kafka-notify://... for notifications"
+        )
+
+
+@contextmanager
+def while_loading() -> Iterator[None]:
+    """Turn what is wrong with a URL or option into what oslo.messaging raises of one."""
+    try:
+        yield
+    except errors.InvalidTransportURL as error:
+        raise InvalidTransportURL(error.url, str(error)) from error
+    except errors.ConfigurationError as error:
+        raise DriverLoadFailure(DRIVER, error) from error
+
+
+@contextmanager
+def while_sending(topic: str) -> Iterator[None]:
+    """Turn what keeps a notification from Kafka into a MessageDeliveryFailure."""
+    try:
+        yield
+    except (errors.InvalidName, errors.InvalidTarget) as error:
+        raise InvalidTarget(str(error), topic) from error
+    except errors.KafkaNotifyError as error:
+        raise MessageDeliveryFailure(str(error)) from error
+
+
+@contextmanager
+def while_starting() -> Iterator[None]:
+    """Turn what keeps a listener from starting into a ListenFailure."""
+    try:
+        yield
+    except errors.KafkaNotifyError as error:
+        raise ListenFailure(str(error)) from error

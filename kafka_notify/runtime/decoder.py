@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From records to notifications: one that is none costs itself only, and is told."""
+
+from __future__ import annotations
+
+from kafka_notify.core.envelope import decode
+from kafka_notify.core.events import Monitor, RecordUndecodable
+from kafka_notify.core.message import PRIORITIES, Notification, Record
+from kafka_notify.errors import UndecodableRecord
+from kafka_notify.runtime.counters import Counters
+
+
+class Decoder:
+    """Decode the records of one listener. Threads: any."""
+
+    def __init__(self, *, monitor: Monitor, counters: Counters) -> None:
+        self._monitor = monitor
+        self._counters = counters
+
+    def decode(self, record: Record) -> Notification | None:
+        """Return the record's notification, or None when it was counted, told and skipped."""
+        try:
+            message = decode(record.value)
+            if message.priority not in PRIORITIES:
+                raise UndecodableRecord(f"no notification: its priority is {message.priority!r}")
+        except UndecodableRecord as error:
+            self.skip(record, str(error))
+            return None
+        return message
+
+    def skip(self, record: Record, reason: str) -> None:
+        """Count and tell a record that no endpoint can get."""
+        self._counters.add("undecodable")
+        self._monitor.emit(
+            RecordUndecodable(
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                reason=reason,
+            )
+        )
