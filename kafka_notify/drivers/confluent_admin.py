@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -17,8 +16,10 @@ from kafka_notify.drivers.confluent_client import make
 from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.errors import BrokerError, BrokerUnavailable
+from kafka_notify.native import threading, time
 
 _LEAST_S = 0.1
+_SILENCE_S = 5.0
 _LOOK_AGAIN_S = 0.05
 
 
@@ -107,11 +108,11 @@ class _Connection(NamedTuple):
         futures = self.client.create_topics(
             wanted, request_timeout=timeout_s, operation_timeout=timeout_s
         )
-        return {name: self._outcome(name, future) for name, future in futures.items()}
+        return {name: self._outcome(name, future, timeout_s) for name, future in futures.items()}
 
-    def _outcome(self, name: str, future: Future[None]) -> BrokerError | None:
+    def _outcome(self, name: str, future: Future[None], timeout_s: float) -> BrokerError | None:
         try:
-            future.result()
+            _result(future, timeout_s)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return None
@@ -122,7 +123,7 @@ class _Connection(NamedTuple):
         """Tell whether a consumer group has live members."""
         futures = self.client.describe_consumer_groups([group], request_timeout=timeout_s)
         try:
-            return bool(futures[group].result().members)
+            return bool(_result(futures[group], timeout_s).members)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return False
@@ -142,6 +143,19 @@ class _Connection(NamedTuple):
             if names:
                 time.sleep(_LOOK_AGAIN_S)
         return names
+
+
+def _result(future: Future[Any], timeout_s: float) -> Any:
+    """Return a future's result; the request's own time-out bounds it, and ours its silence.
+
+    Not ``future.result()`` alone: under eventlet that waits on a green lock, which the client's
+    thread must not touch.
+    """
+    done = threading.Event()
+    future.add_done_callback(lambda _future: done.set())
+    if not done.wait(timeout_s + _SILENCE_S):
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    return future.result()
 
 
 def _is_led(topic: Any) -> bool:

@@ -114,6 +114,7 @@ def aside(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T
         bell.ring()
 
     threading.Thread(target=run, name="kafka-notify-aside", daemon=True).start()
+    bell.wait(_LOOK_S)  # also when all is done already: others get their turn
     while not results and not errors:
         bell.wait(_LOOK_S)
     if errors:
