@@ -11,9 +11,10 @@ import pytest
 
 import kafka_notify
 from kafka_notify.broker import Cluster
-from kafka_notify.errors import BrokerError, BrokerRefused, DeliveryError
+from kafka_notify.errors import BrokerError, BrokerRefused, DeliveryError, DeliveryRefused
 from tests.scenarios.conftest import PASSWORD, USER
 from tests.scenarios.recorder import Recorder
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.functional
 
@@ -79,3 +80,24 @@ def test_a_wrong_password_fails_start(
         transport.check_connection()
     assert time.monotonic() - began < BOUND_S
     assert WRONG not in f"{caught.value!r} {caplog.text} {transport!r}"
+
+
+def test_a_wrong_password_makes_later_sends_raise_at_once(
+    connect: Connect, brisk_cluster: Cluster, unique: str
+) -> None:
+    """With delivery=report, as soon as it is known; the error says so, without the password."""
+    transport = connect(url(brisk_cluster, WRONG, "PLAIN", close_timeout=0))
+    notifier = kafka_notify.Notifier(transport, "p", topics=[unique])
+
+    def refused() -> DeliveryRefused | None:
+        try:
+            notifier.info({}, "login", 1)
+        except DeliveryRefused as error:
+            return error
+        return None
+
+    error = eventually(refused, BOUND_S, "a send that raises")
+    assert error is not None
+    assert brisk_cluster.sasl_bootstrap in str(error)
+    assert "check user and password" in str(error)
+    assert WRONG not in str(error)
