@@ -105,6 +105,9 @@ class ConsumerClient(Protocol):
         Raises BrokerUnavailable or BrokerRefused.
         """
 
+    def member_id(self) -> str:
+        """Return what the group calls this member; '' while it does not know it yet."""
+
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Store the offsets to go on from, synchronously.
 
@@ -163,6 +166,12 @@ class AdminClient(Protocol):
         """Tell whether a consumer group has live members.
 
         Raises BrokerUnavailable or BrokerRefused.
+        """
+
+    def group_is_settled(self, group: str, member_id: str, timeout_s: float) -> bool | None:
+        """Tell whether the group is at rest with this member in it; None if nobody can tell.
+
+        At rest: no partition is on its way from one member to another. Raises as the above.
         """
 
     def abandon(self) -> None:

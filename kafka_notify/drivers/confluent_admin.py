@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._group import ConsumerGroupDescription
 from confluent_kafka.cimpl import NewTopic
 
 from kafka_notify.drivers.base import OnProblem
@@ -77,7 +78,15 @@ class KafkaAdmin:
 
     def group_has_members(self, group: str, timeout_s: float) -> bool:
         """Tell whether a consumer group has live members; see ``AdminClient``."""
-        return self._connect().has_members(group, max(_LEAST_S, timeout_s))
+        found = self._connect().describe(group, max(_LEAST_S, timeout_s))
+        return found is not None and bool(found.members)
+
+    def group_is_settled(self, group: str, member_id: str, timeout_s: float) -> bool:
+        """Tell whether the group is at rest with this member in it; see ``AdminClient``."""
+        found = self._connect().describe(group, max(_LEAST_S, timeout_s))
+        if found is None or found.state != ConsumerGroupState.STABLE:
+            return False
+        return any(member.member_id == member_id for member in found.members)
 
     def abandon(self) -> None:
         """Do nothing: no client outlives a call."""
@@ -119,15 +128,16 @@ class _Connection(NamedTuple):
             return self._explain(error, doing=f"creating topic {name}")
         return None
 
-    def has_members(self, group: str, timeout_s: float) -> bool:
-        """Tell whether a consumer group has live members."""
+    def describe(self, group: str, timeout_s: float) -> ConsumerGroupDescription | None:
+        """Return a consumer group's state and members; None if there is no such group."""
         futures = self.client.describe_consumer_groups([group], request_timeout=timeout_s)
         try:
-            return bool(_result(futures[group], timeout_s).members)
+            found: ConsumerGroupDescription = _result(futures[group], timeout_s)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return False
+                return None
             raise self._explain(error, doing=f"asking for the members of group {group}") from error
+        return found
 
     def without_leaders(self, names: set[str], deadline: float) -> set[str]:
         """Wait until the deadline for leaders; return the topics that lack one still."""

@@ -63,7 +63,8 @@ def bootstrap(url: TransportURL) -> str:
     """Return ``host:port[,…]`` of the URL; raise InvalidTransportURL when it names no host."""
     if not any(host.hostname for host in url.hosts):
         raise InvalidTransportURL(
-            url.redacted(), "it names no host; write kafka://host:9092/ (several: host1,host2)"
+            url.redacted(),
+            f"it names no host; write {url.transport}://host:9092/ (several: host1,host2)",
         )
     return addresses(url.hosts, DEFAULT_PORT)
 
@@ -106,7 +107,7 @@ def _sasl(url: TransportURL, settings: Settings) -> Config:
         raise InvalidTransportURL(
             url.redacted(),
             f"security_protocol={settings.security_protocol} with sasl_mechanism={mechanism} "
-            "needs a user; write kafka://user:password@host:9092/",
+            f"needs a user; write {url.transport}://user:password@host:9092/",
         )
     config["sasl.username"] = url.username or ""
     config["sasl.password"] = url.password or ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,9 @@ LOG = logging.getLogger(__name__)
 
 _LAST_REPORTS_S = 1.0
 _HAND_ON_S = 10.0
+# When, after the first record, the client is asked for metadata: see _hurry.
+_HURRY_AT_S = (0.01, 0.03, 0.06, 0.12, 0.25)
+_HURRY_S = 0.5
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 
@@ -51,6 +55,8 @@ class KafkaProducer:
         # Keeps records out while one client hands on to the next, so that order stays.
         self._lock = threading.Lock()
         self._handing_on = False
+        self._first: tuple[str, float] | None = None  # the first record's topic, and when
+        self._hurries = 0
 
     def send(
         self,
@@ -90,6 +96,8 @@ class KafkaProducer:
             raise ClosedError(f"the producer of {self._address} is closed")
         # The client's report has the record's value and key, but not its headers.
         report = partial(self._report, token, headers)
+        if self._first is None:
+            self._first = (topic, time.monotonic())
         if headers:
             client.produce(topic, value, key, on_delivery=report, headers=list(headers))
         else:
@@ -110,6 +118,7 @@ class KafkaProducer:
         offset = message.offset()
         failure = None
         if error is None:
+            self._hurries = len(_HURRY_AT_S)
             self._problems.forget()
         else:
             failure = delivery_error(
@@ -125,10 +134,28 @@ class KafkaProducer:
 
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
-        if self._client is not None:
-            self._client.poll(timeout_s)
+        client = self._client
+        if client is not None:
+            client.poll(self._hurry(client, timeout_s))
             if self._health.knows_no_broker:
                 self.renew()
+
+    def _hurry(self, client: Producer, timeout_s: float) -> float:
+        """Return how long to poll; until the first report is there, ask for metadata now and then.
+
+        librdkafka fetches the producer id that idempotence needs when metadata comes over a
+        connection that is up, or else every 0.5 s: without this the first record takes so long.
+        """
+        if self._first is None or self._hurries == len(_HURRY_AT_S):
+            return timeout_s
+        topic, since_s = self._first
+        wait_s = since_s + _HURRY_AT_S[self._hurries] - time.monotonic()
+        if wait_s > 0:
+            return min(wait_s, timeout_s)
+        self._hurries += 1
+        with suppress(KafkaException):
+            client.list_topics(topic, timeout=_HURRY_S)
+        return 0
 
     def renew(self) -> None:
         """Hand all that is queued to a new client, in its order; each record is reported on once.
@@ -142,6 +169,7 @@ class KafkaProducer:
                 return
             queued = len(old)
             self._client = self._make_client()
+            self._first, self._hurries = None, 0
             self._health.begin_anew()
             self._handing_on = True
             try:

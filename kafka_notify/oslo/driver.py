@@ -130,4 +130,4 @@ def _our_url(url: OsloURL) -> TransportURL:
     hosts = [
         TransportHost(host.hostname, host.port, host.username, host.password) for host in url.hosts
     ]
-    return TransportURL(driver or "kafka", url.virtual_host, hosts, dict(url.query))
+    return TransportURL(driver or DRIVER, url.virtual_host, hosts, dict(url.query))

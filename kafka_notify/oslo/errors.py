@@ -31,8 +31,8 @@ class RPCUnsupported(MessagingException, NotImplementedError):
 
     def __init__(self) -> None:
         super().__init__(
-            "kafka-notify:// carries notifications only, not RPC. Deploy both: [DEFAULT] "
-            "transport_url = rabbit://... for RPC, and [oslo_messaging_notifications] "
+            "kafka-notify:// carries notifications only, not RPC. Make it a hybrid deployment: "
+            "[DEFAULT] transport_url = rabbit://... for RPC, and [oslo_messaging_notifications] "
             "transport_url = kafka-notify://... for notifications"
         )
 

@@ -15,10 +15,9 @@ from kafka_notify.core import events
 from kafka_notify.core.batching import Batcher, BatchRule
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
-from kafka_notify.drivers.base import AdminClient, ConsumerClient
+from kafka_notify.drivers.base import ConsumerClient
 from kafka_notify.errors import (
     AssignmentLost,
-    BrokerError,
     BrokerRefused,
     BrokerUnavailable,
     CommitFailed,
@@ -27,12 +26,13 @@ from kafka_notify.errors import (
     KafkaNotifyError,
 )
 from kafka_notify.native import threading
+from kafka_notify.runtime import coordinator
 from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
 from kafka_notify.runtime.inhand import Hands
 from kafka_notify.runtime.transport import NotificationTransport
 
 _KEEPALIVE_S = 1.0  # how long a full window may keep the thread from serving its client
-_OTHERS_S = 5.0  # how long the coordinator may take to answer another client
+_STARTING_POLL_S = 0.1  # while start() waits
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -65,9 +65,12 @@ class Intake:
         self._pending: list[Record] = []
         self._ending = False
         self._stopping = threading.Event()
-        self._committed = threading.Event()
+        self._starting = True
+        self._begun = threading.Event()
         self._ready = threading.Event()
+        self._failed = threading.Event()
         self._error: Exception | None = None
+        self._member_id = ""
         self._thread = threading.Thread(
             target=self._main, name=f"kafka-notify-intake-{group}", daemon=True
         )
@@ -81,20 +84,37 @@ class Intake:
         """
         self._thread.start()
         bound = self._settings.start_timeout
-        slow = not self._ready.wait(bound)
+        deadline = time.monotonic() + bound
+        self._begun.wait(bound)
+        at_rest = self._begun.is_set() and self._await_rest(deadline)
         # From now on nobody waits here for an error, and the thread goes on after any.
+        self._starting = False
         self._ready.set()
         if self._error is not None:
             self._thread.join()
             raise self._error
-        if not self._committed.is_set():
+        if not self._begun.is_set():
             self._stopping.set()
             raise BrokerUnavailable(
                 f"Kafka at {self._driver.address}: the group {self._group!r} could not be started "
                 f"within {bound:g} s (start_timeout)"
             )
-        if slow:
+        if not at_rest:
             self._monitor.emit(events.StartSlow(group=self._group, waited_s=bound))
+
+    def _await_rest(self, deadline: float) -> bool:
+        """Wait until each member has what is its; where nobody can tell, until this one may go."""
+        at_rest = coordinator.await_rest(
+            self._driver,
+            self._group,
+            member_id=lambda: self._member_id,
+            given_up=self._failed,
+            deadline=deadline,
+            on_problem=self._on_problem,
+        )
+        if at_rest is False:
+            return False
+        return self._ready.wait(max(0.0, deadline - time.monotonic()))
 
     def ask_to_stop(self) -> None:
         """Take no more records. Returns at once."""
@@ -131,6 +151,8 @@ class Intake:
             try:
                 self._cycle()
                 failures = 0
+                if self._starting:
+                    self._member_id = self._client().member_id()
             except ConsumerFenced as error:
                 if not self._ready.is_set() and not error.unsupported_protocol:
                     self._fail(self._refused(error))
@@ -146,6 +168,8 @@ class Intake:
         """End the thread, and have ``start`` raise what kept it from starting."""
         self._error = error
         self._close_consumer()
+        self._failed.set()
+        self._begun.set()
         self._ready.set()
 
     def _refused(self, error: ConsumerFenced) -> BrokerRefused:
@@ -174,23 +198,15 @@ class Intake:
                 monitor=self._monitor,
             )
             # Without topics there is no start that could be moved.
-            start_is_safe = not counts or self._has_company(admin)
+            start_is_safe = not counts or coordinator.has_company(
+                admin, self._group, settings.connect_timeout
+            )
         finally:
             admin.close()
         self._subscribe(self._consumer)
-        self._committed.set()
         if start_is_safe:
             self._ready.set()
-
-    def _has_company(self, admin: AdminClient) -> bool:
-        """Tell whether the group has members: then nobody can move its start from outside.
-
-        A listener that is alone, or cannot find out, has to join before it may say so.
-        """
-        try:
-            return admin.group_has_members(self._group, self._settings.connect_timeout)
-        except BrokerError:
-            return False
+        self._begun.set()
 
     def _subscribe(self, consumer: ConsumerClient) -> None:
         consumer.subscribe(
@@ -216,7 +232,8 @@ class Intake:
 
     @property
     def _longest_poll_s(self) -> float:
-        return self._settings.kafka_consumer_timeout
+        longest = self._settings.kafka_consumer_timeout
+        return min(longest, _STARTING_POLL_S) if self._starting else longest
 
     def _take(self, room: int, wait_s: float) -> list[Record]:
         """Take records; first those that came while only the client's callbacks were wanted."""
@@ -288,13 +305,8 @@ class Intake:
 
         One that has lost sight of all brokers keeps a commit for ever, and says nothing of it.
         """
-        admin = self._driver.new_admin(on_problem=self._on_problem)
-        try:
-            admin.group_has_members(self._group, _OTHERS_S)
-        except BrokerError:
+        if not coordinator.answers(self._driver, self._group, on_problem=self._on_problem):
             return
-        finally:
-            admin.close()
         raise BrokerUnavailable(
             f"group {self._group} at {self._driver.address}: a commit hangs while the coordinator "
             "answers others"

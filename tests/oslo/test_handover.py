@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What oslo.messaging has in hand: one of a key at a time, requeued in place, all counted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from kafka_notify.core import envelope, events
+from kafka_notify.core.lanes import Unit
+from kafka_notify.core.message import Partition, Record
+from kafka_notify.oslo.handover import Handover, Message
+from kafka_notify.oslo.waiting import new_bell
+from kafka_notify.runtime.counters import Counters
+from kafka_notify.runtime.decoder import Decoder
+
+LONG_S = 10.0
+
+
+def record(number: int, key: bytes | None = b"k", value: bytes | None = None) -> Record:
+    """Return a record whose payload is its offset."""
+    if value is None:
+        fields = {"priority": "INFO", "event_type": "e", "payload": number, "message_id": "m"}
+        value = envelope.encode(fields, {})
+    return Record("t.info", 0, number, key, value)
+
+
+class Bench:
+    """A handover, what was told of it, and whether its intake has ended."""
+
+    def __init__(self) -> None:
+        self.told: list[events.Event] = []
+        monitor = events.Monitor()
+        monitor.subscribe(self.told.append)
+        decoder = Decoder(monitor=monitor, counters=Counters())
+        self.hands = Handover(decoder, group="g", monitor=monitor, bell=new_bell())
+        self.over = False
+
+    def give(self, *records: Record) -> None:
+        """Hand over a unit for each."""
+        self.hands.hand_over([Unit((one,)) for one in records])
+
+    def take(self, timeout_s: float = LONG_S) -> list[Message]:
+        return self.hands.take(timeout_s, lambda: self.over)
+
+    def payloads(self, timeout_s: float = 0) -> list[int]:
+        """Take one unit and return its payloads."""
+        return [message.notification.payload for message in self.take(timeout_s)]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Return a new bench."""
+    return Bench()
+
+
+def settled(bench: Bench, messages: Sequence[Message], *, requeue: bool = False) -> None:
+    """Settle them all."""
+    for message in messages:
+        bench.hands.settle(message, requeue=requeue)
+
+
+def test_the_next_of_a_key_comes_after_the_one_before_is_settled(bench: Bench) -> None:
+    """Other keys, and records without one, do not wait for it."""
+    bench.give(record(0), record(1), record(2, b"other"), record(3, None))
+    first = bench.take()
+    assert [one.notification.payload for one in first] == [0]
+    assert bench.payloads() == [2]
+    assert bench.payloads() == [3]
+    assert bench.payloads() == []
+    settled(bench, first)
+    assert bench.payloads() == [1]
+
+
+def test_what_is_requeued_comes_again_before_the_next_of_its_key(bench: Bench) -> None:
+    """Only its own key waits, and each time longer; in_hand counts it all the while."""
+    bench.give(record(0), record(1))
+    for _ in range(3):
+        messages = bench.take()
+        assert [one.notification.payload for one in messages] == [0]
+        settled(bench, messages, requeue=True)
+        assert bench.hands.in_hand == 2
+        bench.give(record(2, b"other"))
+        messages = bench.take()
+        assert [one.notification.payload for one in messages] == [2]
+        settled(bench, messages)
+    settled(bench, bench.take())
+    assert bench.payloads() == [1]
+
+
+def test_of_a_batch_comes_again_what_was_requeued(bench: Bench) -> None:
+    """The rest is done; the batch is finished with its last record."""
+    bench.hands.hand_over([Unit(tuple(record(number) for number in range(4)))])
+    messages = bench.take()
+    assert len(messages) == 4
+    for number, message in enumerate(messages):
+        bench.hands.settle(message, requeue=number in (1, 3))
+    assert bench.hands.in_hand == 4
+    messages = bench.take()
+    assert [one.notification.payload for one in messages] == [1, 3]
+    settled(bench, messages)
+    assert bench.hands.in_hand == 0
+
+
+def test_an_undecodable_record_is_told_and_skipped(bench: Bench) -> None:
+    """It holds up neither its key nor its batch."""
+    bench.give(record(0, value=b"not JSON"), record(1))
+    bench.hands.hand_over([Unit((record(2, b"b"), record(3, b"b", value=b"{}")))])
+    assert bench.payloads() == [2]
+    assert bench.payloads() == [1]
+    kinds = [type(event) for event in bench.told]
+    assert kinds == [events.RecordUndecodable] * 2
+
+
+def test_a_revocation_does_not_wait_for_what_is_parked(bench: Bench) -> None:
+    """A requeued notification may wait for long; its partition's next owner need not."""
+    bench.give(record(0))
+    messages = bench.take()
+    assert bench.hands.drain([Partition("t.info", 0)], 0) == 1
+    settled(bench, messages, requeue=True)
+    assert bench.hands.drain([Partition("t.info", 0)], 0) == 0
+    assert bench.hands.drain(None, 0) == 1
+    messages = bench.take()
+    assert bench.hands.drain([Partition("t.info", 0)], 0) == 1
+    settled(bench, messages)
+    assert bench.hands.drain(None, 0) == 0
+
+
+def test_a_stop_hands_out_the_rest(bench: Bench) -> None:
+    """What is parked comes once more at once, what stands in line after it; then it is over."""
+    bench.give(record(0), record(1))
+    for _ in range(4):  # the next wait is 0.8 s
+        settled(bench, bench.take(), requeue=True)
+    bench.hands.stop()
+    for number in range(2):
+        messages = bench.take(0)
+        assert [one.notification.payload for one in messages] == [number]
+        settled(bench, messages)
+    bench.over = True
+    assert bench.take() == []
+    assert not bench.told
+
+
+def test_what_is_requeued_during_a_stop_is_given_up_and_told(bench: Bench) -> None:
+    """It is committed, and this process will not hand it out again."""
+    bench.give(record(0))
+    messages = bench.take()
+    bench.hands.stop()
+    settled(bench, messages, requeue=True)
+    assert bench.hands.in_hand == 0
+    [told] = bench.told
+    assert isinstance(told, events.RequeuedAtStop)
+    assert (told.group, told.records, told.message_id) == ("g", 1, "m")
+
+
+def test_a_poll_wakes_up_for_what_comes(bench: Bench) -> None:
+    """Handed over, or released by a settlement in another thread."""
+    taken: list[list[Message]] = []
+    thread = threading.Thread(target=lambda: taken.append(bench.take()))
+    thread.start()
+    bench.give(record(0), record(1))
+    thread.join(LONG_S)
+    [first] = taken
+    thread = threading.Thread(target=lambda: taken.append(bench.take()))
+    thread.start()
+    settled(bench, first)
+    thread.join(LONG_S)
+    assert [one.notification.payload for messages in taken for one in messages] == [0, 1]
