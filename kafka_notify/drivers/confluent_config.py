@@ -146,6 +146,9 @@ def producer(shared: Mapping[str, str | int | float | bool], settings: Settings)
         # A topic that the brokers create at its first record has a leader some 50 ms later.
         "topic.metadata.refresh.fast.interval.ms": 50,
     }
+    if settings.record_key == "none":
+        # Who wants no order wants spread: by default a burst sticks to one partition for 10 ms.
+        config["sticky.partitioning.linger.ms"] = 0
     config.update(_options(settings, _CONSUMER_ONLY))
     return config
 
