@@ -47,7 +47,11 @@ def test_a_bad_url_is_refused(command: tuple[str, ...], url: str, cause: str) ->
 
 def test_an_unknown_driver_is_answered_with_those_installed(command: tuple[str, ...]) -> None:
     """The user can pick one."""
-    refused(run(*command, "--url", "rabbit://h/"), 2, "installed are embedded, kafka, kafka-notify, memory")
+    refused(
+        run(*command, "--url", "rabbit://h/"),
+        2,
+        "installed are embedded, kafka, kafka-notify, memory",
+    )
 
 
 @pytest.mark.parametrize(
