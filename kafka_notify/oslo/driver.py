@@ -27,6 +27,7 @@ from kafka_notify.oslo.errors import (
     while_starting,
 )
 from kafka_notify.oslo.listener import PollListener
+from kafka_notify.oslo.log_relay import relay_logs
 from kafka_notify.oslo.waiting import aside
 from kafka_notify.runtime.transport import NotificationTransport
 
@@ -50,6 +51,8 @@ class KafkaNotifyDriver(base.BaseDriver):
                 DRIVER,
                 "eventlet.monkey_patch() ran after kafka_notify was imported; call it first",
             )
+        if native.PATCHED:
+            relay_logs()
         with while_loading():
             found, settings = options.resolve(conf, _our_url(url))
             self._transport = NotificationTransport(found, settings, conf=conf)

@@ -32,7 +32,8 @@ def test_other_green_threads_go_on(
     kafka: Kafka, start: Callable[..., Process], unique: str
 ) -> None:
     """While a listener starts, polls and stops, and while a send waits for nobody's answer."""
-    url = url_of(kafka, vhost=unique, consumer_group=unique)
+    options = {"consumer_group": unique, "client_options": "debug:cgrp"}  # that logs a lot
+    url = url_of(kafka, vhost=unique, **options)
     process = start("-W", "ignore", WORKERS / "green.py", url, NOWHERE)
     assert process.end(END_S) == 0, process.log
     assert process.lines("got ") == ["300"]

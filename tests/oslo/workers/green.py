@@ -12,6 +12,7 @@ import eventlet
 
 eventlet.monkey_patch()
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from oslo_config import cfg
 
 url, nowhere = sys.argv[1:]
 SENT = 300
+LOG = logging.getLogger(__name__)
+logging.basicConfig(level=logging.DEBUG)
 
 
 class Ticker:
@@ -35,6 +38,7 @@ class Ticker:
         while True:
             eventlet.sleep(0.005)
             self.turns += 1
+            LOG.debug("a turn")  # beside our real threads, which log at the same time
 
 
 ticker = Ticker()
