@@ -29,6 +29,7 @@ from kafka_notify.native import threading
 from kafka_notify.runtime import coordinator
 from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
 from kafka_notify.runtime.inhand import Hands
+from kafka_notify.runtime.starting import Starting
 from kafka_notify.runtime.transport import NotificationTransport
 
 _KEEPALIVE_S = 1.0  # how long a full window may keep the thread from serving its client
@@ -65,12 +66,7 @@ class Intake:
         self._pending: list[Record] = []
         self._ending = False
         self._stopping = threading.Event()
-        self._starting = True
-        self._begun = threading.Event()
-        self._ready = threading.Event()
-        self._failed = threading.Event()
-        self._error: Exception | None = None
-        self._member_id = ""
+        self._starting = Starting(transport, group)
         self._thread = threading.Thread(
             target=self._main, name=f"kafka-notify-intake-{group}", daemon=True
         )
@@ -83,38 +79,11 @@ class Intake:
         Blocks at most ``start_timeout``. Raises what kept the listener from starting.
         """
         self._thread.start()
-        bound = self._settings.start_timeout
-        deadline = time.monotonic() + bound
-        self._begun.wait(bound)
-        at_rest = self._begun.is_set() and self._await_rest(deadline)
-        # From now on nobody waits here for an error, and the thread goes on after any.
-        self._starting = False
-        self._ready.set()
-        if self._error is not None:
-            self._thread.join()
-            raise self._error
-        if not self._begun.is_set():
+        try:
+            self._starting.wait()
+        except Exception:
             self._stopping.set()
-            raise BrokerUnavailable(
-                f"Kafka at {self._driver.address}: the group {self._group!r} could not be started "
-                f"within {bound:g} s (start_timeout)"
-            )
-        if not at_rest:
-            self._monitor.emit(events.StartSlow(group=self._group, waited_s=bound))
-
-    def _await_rest(self, deadline: float) -> bool:
-        """Wait until each member has what is its; where nobody can tell, until this one may go."""
-        at_rest = coordinator.await_rest(
-            self._driver,
-            self._group,
-            member_id=lambda: self._member_id,
-            given_up=self._failed,
-            deadline=deadline,
-            on_problem=self._on_problem,
-        )
-        if at_rest is False:
-            return False
-        return self._ready.wait(max(0.0, deadline - time.monotonic()))
+            raise
 
     def ask_to_stop(self) -> None:
         """Take no more records. Returns at once."""
@@ -151,10 +120,10 @@ class Intake:
             try:
                 self._cycle()
                 failures = 0
-                if self._starting:
-                    self._member_id = self._client().member_id()
+                if self._starting.is_on:
+                    self._starting.member_id = self._client().member_id()
             except ConsumerFenced as error:
-                if not self._ready.is_set() and not error.unsupported_protocol:
+                if self._starting.may_fail and not error.unsupported_protocol:
                     self._fail(self._refused(error))
                     return
                 self._reopen(error, failures)
@@ -166,11 +135,8 @@ class Intake:
 
     def _fail(self, error: Exception) -> None:
         """End the thread, and have ``start`` raise what kept it from starting."""
-        self._error = error
         self._close_consumer()
-        self._failed.set()
-        self._begun.set()
-        self._ready.set()
+        self._starting.fail(error)
 
     def _refused(self, error: ConsumerFenced) -> BrokerRefused:
         refused = BrokerRefused(
@@ -205,8 +171,8 @@ class Intake:
             admin.close()
         self._subscribe(self._consumer)
         if start_is_safe:
-            self._ready.set()
-        self._begun.set()
+            self._starting.may_go()
+        self._starting.begun()
 
     def _subscribe(self, consumer: ConsumerClient) -> None:
         consumer.subscribe(
@@ -233,7 +199,7 @@ class Intake:
     @property
     def _longest_poll_s(self) -> float:
         longest = self._settings.kafka_consumer_timeout
-        return min(longest, _STARTING_POLL_S) if self._starting else longest
+        return min(longest, _STARTING_POLL_S) if self._starting.is_on else longest
 
     def _take(self, room: int, wait_s: float) -> list[Record]:
         """Take records; first those that came while only the client's callbacks were wanted."""
@@ -363,7 +329,7 @@ class Intake:
             except KafkaNotifyError as error:
                 # Only a later start with no other member alive could be misled by this.
                 self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
-        self._ready.set()
+        self._starting.may_go()
 
     def _on_revoked(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
@@ -405,10 +371,10 @@ class Intake:
 
     def _end(self) -> None:
         """Dispatch what is committed, then leave the group, so that order holds for the next."""
+        self._starting.give_up()
         self._drain(None)
         self._ending = True
         self._close_consumer()
-        self._ready.set()
 
     def _drain(self, partitions: Sequence[Partition] | None) -> None:
         """Wait for endpoints that hold records of these partitions (None: of any)."""

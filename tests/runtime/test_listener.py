@@ -618,3 +618,59 @@ class TestBadInput:
             kafka_notify.get_batch_notification_listener(
                 transport, [kafka_notify.Target(topic="t")], [recorder], batch_size=0
             )
+
+
+class TestStartingBesideAnother:
+    """A listener of the pool is in an endpoint, and so lets none of its partitions go yet."""
+
+    @pytest.fixture
+    def held(self, transport, listen, cluster, unique):
+        """Yield the event that lets it go on; the pool is ``unique``."""
+        entered, release = threading.Event(), threading.Event()
+
+        class Holds:
+            def info(self, *_arguments):
+                entered.set()
+                release.wait(BOUND_S)
+
+        listen(transport, Holds())
+        kafka_notify.Notifier(transport, "p").info({}, "e", 1)
+        assert entered.wait(BOUND_S)
+        yield release
+        release.set()
+
+    @pytest.fixture
+    def second(self, transport, recorder, cluster, unique):
+        """Yield a second listener, and the thread that waits in its start()."""
+        listener = kafka_notify.get_notification_listener(
+            transport, [kafka_notify.Target(topic="notifications")], [recorder], pool=unique
+        )
+        thread = threading.Thread(target=listener.start)
+        yield listener, thread
+        listener.stop()
+        listener.wait()
+
+    def members(self, cluster, unique):
+        with cluster.changed:
+            return list(cluster.group(unique).members)
+
+    def test_start_returns_with_its_share(self, held, second, cluster, unique):
+        """Not before the other has let go."""
+        _listener, thread = second
+        thread.start()
+        eventually(lambda: len(self.members(cluster, unique)) == 2, BOUND_S, "a second member")
+        assert thread.is_alive()
+        held.set()
+        thread.join(BOUND_S)
+        assert not thread.is_alive()
+        assert all(member.owned for member in self.members(cluster, unique))
+
+    def test_a_stop_ends_a_start_that_waits(self, held, second, cluster, unique):
+        """Whoever waits there is let go, though the other is not done."""
+        listener, thread = second
+        thread.start()
+        eventually(lambda: len(self.members(cluster, unique)) == 2, BOUND_S, "a second member")
+        listener.stop()
+        thread.join(BOUND_S)
+        assert not thread.is_alive()
+        assert not held.is_set()

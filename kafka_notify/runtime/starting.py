@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When start() of a listener may return: its thread tells how far it is, start() waits here."""
+
+from __future__ import annotations
+
+import time
+
+from kafka_notify.core import events
+from kafka_notify.errors import BrokerUnavailable
+from kafka_notify.native import threading
+from kafka_notify.runtime import coordinator
+from kafka_notify.runtime.transport import NotificationTransport
+
+
+class Starting:
+    """One start. Threads: the listener's own tells; the one that starts it waits."""
+
+    def __init__(self, transport: NotificationTransport, group: str) -> None:
+        self._transport = transport
+        self._group = group
+        self._begun = threading.Event()
+        self._may_go = threading.Event()
+        self._given_up = threading.Event()
+        self._error: Exception | None = None
+        self._over = False
+        self.member_id = ""
+        """What the group calls the new member; its thread keeps it up to date."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether somebody waits."""
+        return not self._over
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether an error may still end the listener, as somebody hears of it."""
+        return not self._may_go.is_set()
+
+    def begun(self) -> None:
+        """Tell that the group's start is committed, and the group about to be joined."""
+        self._begun.set()
+
+    def may_go(self) -> None:
+        """Tell that nothing is missed if start() returns: joined, or the group's start is safe."""
+        self._may_go.set()
+
+    def fail(self, error: Exception) -> None:
+        """Have start() raise this."""
+        self._error = error
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Let start() go: the listener has ended, by an error or since somebody stopped it."""
+        self._given_up.set()
+        self._begun.set()
+        self._may_go.set()
+
+    def wait(self) -> None:
+        """Return when the group is at rest with the new member in it; at most ``start_timeout``.
+
+        Raises what ``fail`` was given; BrokerUnavailable when nothing had begun in time.
+        """
+        bound = self._transport.settings.start_timeout
+        deadline = time.monotonic() + bound
+        at_rest = self._begun.wait(bound) and self._is_at_rest(deadline)
+        # From now on nobody waits here for an error, and the thread goes on after any.
+        self._over = True
+        self._may_go.set()
+        if self._error is not None:
+            raise self._error
+        if not self._begun.is_set():
+            raise BrokerUnavailable(
+                f"Kafka at {self._transport.address}: the group {self._group!r} could not be "
+                f"started within {bound:g} s (start_timeout)"
+            )
+        if not at_rest and not self._given_up.is_set():
+            self._transport.monitor.emit(events.StartSlow(group=self._group, waited_s=bound))
+
+    def _is_at_rest(self, deadline: float) -> bool:
+        """Wait until each member has what is its; where nobody can tell, until this one may go."""
+        at_rest = coordinator.await_rest(
+            self._transport.driver,
+            self._group,
+            member_id=lambda: self.member_id,
+            given_up=self._given_up,
+            deadline=deadline,
+            on_problem=self._transport.report_problem,
+        )
+        if at_rest is False:
+            return False
+        return self._may_go.wait(max(0.0, deadline - time.monotonic()))
