@@ -6,13 +6,13 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import kafka_notify
 from tests.conftest import Kafka
+from tests.interop.upstream import WORKERS, payloads, warm_up
 from tests.scenarios.processes import Process
 from tests.scenarios.recorder import Recorder
 from tests.scenarios.topics import BareClient
@@ -21,7 +21,6 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.functional
 pytest.importorskip("oslo_messaging")
 
-WORKERS = Path(__file__).parent / "workers"
 Connect = Callable[..., kafka_notify.NotificationTransport]
 Start = Callable[..., Process]
 
@@ -56,25 +55,6 @@ def test_upstream_sends_and_we_listen(
         datetime.datetime.fromisoformat(call.metadata["timestamp"])
     assert sorted(call.priority for call in calls) == ["error"] * 2 + ["info"] * 2 + ["warn"] * 2
     assert len({call.metadata["message_id"] for call in calls}) == 6
-
-
-def warm_up(upstream: Process, send: Callable[[str], None]) -> None:
-    """Return when upstream's listener gets what is sent: it misses what comes before, and the
-
-    first record that it takes.
-    """
-
-    def heard() -> bool:
-        send("warm-up")
-        return bool(upstream.lines("got "))
-
-    eventually(heard, 60, "anything at upstream's listener")
-
-
-def payloads(upstream: Process) -> list[Any]:
-    """Return what upstream's listener got since it was warm."""
-    found = [json.loads(line)[4] for line in upstream.lines("got ")]
-    return [payload for payload in found if payload != "warm-up"]
 
 
 def test_we_send_and_upstream_listens(

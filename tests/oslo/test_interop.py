@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Kafka
-from tests.interop.test_wire import WORKERS, payloads, warm_up
+from tests.interop.upstream import WORKERS, payloads, warm_up
 from tests.oslo.conftest import SCHEME, UPSTREAM, url_of
 from tests.scenarios.processes import Process
 from tests.scenarios.recorder import Recorder

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Kafka
-from tests.interop.test_wire import WORKERS as INTEROP_WORKERS
-from tests.interop.test_wire import payloads
+from tests.interop.upstream import WORKERS as INTEROP_WORKERS
+from tests.interop.upstream import payloads
 from tests.oslo.conftest import SCHEME, UPSTREAM, url_of
 from tests.scenarios.processes import Process
 from tests.scenarios.topics import BareClient
