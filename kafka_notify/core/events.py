@@ -35,6 +35,13 @@ class DeliveryCallbackFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportsFailed(Event):
+    """The thread that serves delivery reports came upon an error, and goes on."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsUnsent(Event):
     """A transport was closed before Kafka had confirmed these records; each is reported on."""
 

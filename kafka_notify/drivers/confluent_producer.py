@@ -112,8 +112,10 @@ class KafkaProducer:
     ) -> None:
         topic = message.topic() or ""
         if self._handing_on and error is not None and error.code() in _PURGED:
-            self._produce(topic, message.value(), message.key(), headers, token)
-            return
+            # If the next client will not have it, the report is that of any failed record.
+            with suppress(ClosedError, KafkaException, BufferError):
+                self._produce(topic, message.value(), message.key(), headers, token)
+                return
         partition = message.partition()
         offset = message.offset()
         failure = None
@@ -146,13 +148,14 @@ class KafkaProducer:
         librdkafka fetches the producer id that idempotence needs when metadata comes over a
         connection that is up, or else every 0.5 s: without this the first record takes so long.
         """
-        if self._first is None or self._hurries == len(_HURRY_AT_S):
+        first, hurries = self._first, self._hurries  # a report in another thread ends it
+        if first is None or hurries >= len(_HURRY_AT_S):
             return timeout_s
-        topic, since_s = self._first
-        wait_s = since_s + _HURRY_AT_S[self._hurries] - time.monotonic()
+        topic, since_s = first
+        wait_s = since_s + _HURRY_AT_S[hurries] - time.monotonic()
         if wait_s > 0:
             return min(wait_s, timeout_s)
-        self._hurries += 1
+        self._hurries = hurries + 1
         with suppress(KafkaException):
             client.list_topics(topic, timeout=_HURRY_S)
         return 0

@@ -51,8 +51,7 @@ class KafkaNotifyDriver(base.BaseDriver):
                 DRIVER,
                 "eventlet.monkey_patch() ran after kafka_notify was imported; call it first",
             )
-        if native.PATCHED:
-            relay_logs()
+        _prepare()
         with while_loading():
             found, settings = options.resolve(conf, _our_url(url))
             self._transport = NotificationTransport(found, settings, conf=conf)
@@ -81,6 +80,7 @@ class KafkaNotifyDriver(base.BaseDriver):
         Raises MessageDeliveryFailure or InvalidTarget. With delivery=report a record that fails
         later is an ERROR in the log; ``retry`` counts with delivery=confirm.
         """
+        _prepare()
         with while_sending(target.topic):
             aside(
                 self._transport.send_to,
@@ -101,6 +101,7 @@ class KafkaNotifyDriver(base.BaseDriver):
 
         Blocks at most ``start_timeout``. Raises ListenFailure.
         """
+        _prepare()
         transport = self._transport
         with while_starting():
             names = {
@@ -125,6 +126,12 @@ class KafkaNotifyDriver(base.BaseDriver):
         Blocks at most ``drain_timeout`` for each listener plus ``close_timeout``.
         """
         aside(self._transport.cleanup)
+
+
+def _prepare() -> None:
+    """See to what green threads need; again and again, since a service may have forked."""
+    if native.PATCHED:
+        relay_logs()
 
 
 def _our_url(url: OsloURL) -> TransportURL:

@@ -108,6 +108,8 @@ class Handover:
             left_s = deadline - time.monotonic()
             if self._stopping:
                 if is_over():
+                    # Whoever polls on, unaware that all is over, leaves others their turn.
+                    self._bell.wait(_END_LOOK_S)
                     return []
                 left_s = _END_LOOK_S
             elif left_s <= 0:

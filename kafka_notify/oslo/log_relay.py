@@ -28,6 +28,8 @@ class LogRelay(logging.Handler):
         self._hub_thread = threading.get_ident()
         self._records: deque[logging.LogRecord] = deque(maxlen=_KEPT)
         self._bell = GreenBell()
+        self._hub: object = None
+        self._ended = False
         self._above = logging.getLogger(_LOGGER).parent or logging.getLogger()
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
@@ -36,7 +38,7 @@ class LogRelay(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass a line on, or leave it to the green thread. Never waits."""
-        if threading.get_ident() == self._hub_thread:
+        if self._ended or threading.get_ident() == self._hub_thread:
             self._above.callHandlers(record)
         else:
             self._records.append(record)
@@ -47,8 +49,25 @@ class LogRelay(logging.Handler):
         while self._records:
             self._above.callHandlers(self._records.popleft())
 
-    def run(self) -> None:
-        """Write what comes, for ever: the green thread."""
+    def end(self) -> None:
+        """Write what is left, and from now on whatever comes in the thread that it comes in.
+
+        At the end of the process no hub runs any more, and transports have their last words.
+        """
+        self._ended = True
+        self.pass_on()
+
+    def keep_running(self) -> None:
+        """Have a green thread in the hub of this thread; a fork may have made a new hub."""
+        import eventlet
+        from eventlet import hubs
+
+        hub = hubs.get_hub()
+        if hub is not self._hub and threading.get_ident() == self._hub_thread:
+            self._hub = hub
+            eventlet.spawn(self._run)
+
+    def _run(self) -> None:
         while True:
             self._bell.silence()
             self.pass_on()
@@ -61,15 +80,15 @@ class LogRelay(logging.Handler):
 
 
 def relay_logs() -> None:
-    """Have our lines written by a green thread of the calling thread's hub. Repeatable."""
-    import eventlet
-
+    """Have our lines written by a green thread of the calling thread's hub. Cheap to repeat."""
     logger = logging.getLogger(_LOGGER)
-    if any(isinstance(handler, LogRelay) for handler in logger.handlers):
-        return
+    for handler in logger.handlers:
+        if isinstance(handler, LogRelay):
+            handler.keep_running()
+            return
     relay = LogRelay()
     logger.addHandler(relay)
     logger.propagate = False
     fork.register(relay)
-    atexit.register(relay.pass_on)
-    eventlet.spawn(relay.run)
+    atexit.register(relay.end)
+    relay.keep_running()

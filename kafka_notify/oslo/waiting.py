@@ -63,7 +63,8 @@ class GreenBell:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
-        weakref.finalize(self, _close, self._reader, self._writer)
+        # Not at exit: threads that still run ring to the last.
+        weakref.finalize(self, _close, self._reader, self._writer).atexit = False
 
     def silence(self) -> None:
         """Empty the pipe."""

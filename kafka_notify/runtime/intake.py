@@ -81,8 +81,8 @@ class Intake:
         self._thread.start()
         try:
             self._starting.wait()
-        except Exception:
-            self._stopping.set()
+        except BaseException:
+            self._stopping.set()  # nobody would ever stop it: the listener has not started
             raise
 
     def ask_to_stop(self) -> None:
@@ -167,6 +167,9 @@ class Intake:
             start_is_safe = not counts or coordinator.has_company(
                 admin, self._group, settings.connect_timeout
             )
+            if not counts:
+                # A member of the classic protocol joins when a topic appears, and not before.
+                self._starting.needs_no_rest()
         finally:
             admin.close()
         self._subscribe(self._consumer)
@@ -210,7 +213,9 @@ class Intake:
 
     def _serve(self, consumer: ConsumerClient, wait_s: float) -> None:
         """Serve the client's callbacks; partitions assigned by one of them may yield a record."""
-        self._pending += consumer.take(1, wait_s)
+        # In two steps: a callback inside may replace the list, having dropped what is gone.
+        taken = consumer.take(1, wait_s)
+        self._pending += taken
 
     def _room(self) -> int:
         """Return how many records may be taken: none until half of a full window is free."""
@@ -367,7 +372,10 @@ class Intake:
     def _close_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            consumer.close()
+            try:
+                consumer.close()
+            except Exception as error:  # noqa: BLE001 - it is gone, and the thread goes on
+                self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
 
     def _end(self) -> None:
         """Dispatch what is committed, then leave the group, so that order holds for the next."""

@@ -24,6 +24,10 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
         logging.ERROR,
         "on_delivery raised for the delivery report of notification {message_id}: {error!r}",
     ),
+    events.ReportsFailed: (
+        logging.ERROR,
+        "Serving delivery reports goes on after an error: {error!r}",
+    ),
     events.RecordsUnsent: (
         logging.ERROR,
         "{count} notifications were not delivered within {waited_s:.1f} s of closing "

@@ -17,6 +17,7 @@ from kafka_notify.core.events import (
     DeliveryFailed,
     Monitor,
     RecordsUnsent,
+    ReportsFailed,
 )
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.core.settings import Settings
@@ -200,15 +201,18 @@ class Sender:
         deadline = time.monotonic() + self._settings.send_block_timeout
         with self._room:
             self._blocked += 1
-            try:
-                while not self._closed and (left := deadline - time.monotonic()) > 0:
+        try:
+            while not self._closed and (left := deadline - time.monotonic()) > 0:
+                with self._room:
                     self._room.wait(min(left, _POLL_S))
-                    try:
-                        client.send(record.topic, record.value, key=record.key, token=token)
-                    except SendBufferFull:
-                        continue
-                    return
-            finally:
+                # Not under the lock: the client has one of its own, and reports under it.
+                try:
+                    client.send(record.topic, record.value, key=record.key, token=token)
+                except SendBufferFull:
+                    continue
+                return
+        finally:
+            with self._room:
                 self._blocked -= 1
         raise SendBufferFull(
             f"notification {record.message_id} to topic {record.topic}: the send buffer stayed "
@@ -242,11 +246,16 @@ class Sender:
         while client is self._client:
             self._wake.wait(_IDLE_S)
             self._wake.clear()
-            client.poll(0)
-            if self._settings.delivery == "confirm":
-                self._serve_at_once(client)
-            else:
-                self._serve_in_groups(client)
+            try:
+                client.poll(0)
+                if self._settings.delivery == "confirm":
+                    self._serve_at_once(client)
+                else:
+                    self._serve_in_groups(client)
+            except Exception as error:  # noqa: BLE001 - without this thread nobody gets a report
+                self._monitor.emit(ReportsFailed(error=error))
+                self._closing.wait(_POLL_S)
+                self._wake.set()
 
     def _serve_at_once(self, client: ProducerClient) -> None:
         """Serve each report as it comes: a caller waits for it."""

@@ -23,6 +23,7 @@ class Starting:
         self._given_up = threading.Event()
         self._error: Exception | None = None
         self._over = False
+        self._awaits_rest = True
         self.member_id = ""
         """What the group calls the new member; its thread keeps it up to date."""
 
@@ -35,6 +36,10 @@ class Starting:
     def may_fail(self) -> bool:
         """Whether an error may still end the listener, as somebody hears of it."""
         return not self._may_go.is_set()
+
+    def needs_no_rest(self) -> None:
+        """Tell that there is nothing to share out yet; before ``begun``."""
+        self._awaits_rest = False
 
     def begun(self) -> None:
         """Tell that the group's start is committed, and the group about to be joined."""
@@ -78,14 +83,15 @@ class Starting:
 
     def _is_at_rest(self, deadline: float) -> bool:
         """Wait until each member has what is its; where nobody can tell, until this one may go."""
-        at_rest = coordinator.await_rest(
-            self._transport.driver,
-            self._group,
-            member_id=lambda: self.member_id,
-            given_up=self._given_up,
-            deadline=deadline,
-            on_problem=self._transport.report_problem,
-        )
-        if at_rest is False:
-            return False
+        if self._awaits_rest:
+            at_rest = coordinator.await_rest(
+                self._transport.driver,
+                self._group,
+                member_id=lambda: self.member_id,
+                given_up=self._given_up,
+                deadline=deadline,
+                on_problem=self._transport.report_problem,
+            )
+            if at_rest is False:
+                return False
         return self._may_go.wait(max(0.0, deadline - time.monotonic()))

@@ -28,9 +28,7 @@ with warnings.catch_warnings():
 
 __all__ = ["bare", "start"]
 
-import os
-
-SCHEME = os.environ.get("OSLO_TRY", "kafka-notify")
+SCHEME = "kafka-notify"
 UPSTREAM = "kafka"
 
 
