@@ -105,9 +105,6 @@ class ConsumerClient(Protocol):
         Raises BrokerUnavailable or BrokerRefused.
         """
 
-    def member_id(self) -> str:
-        """Return what the group calls this member; '' while it does not know it yet."""
-
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Store the offsets to go on from, synchronously.
 
@@ -168,10 +165,10 @@ class AdminClient(Protocol):
         Raises BrokerUnavailable or BrokerRefused.
         """
 
-    def group_is_settled(self, group: str, member_id: str, timeout_s: float) -> bool | None:
-        """Tell whether the group is at rest with this member in it; None if nobody can tell.
+    def group_is_at_rest(self, group: str, timeout_s: float) -> bool | None:
+        """Tell whether no partition of a group is on its way between members; None if unknown.
 
-        At rest: no partition is on its way from one member to another. Raises as the above.
+        Raises as the above.
         """
 
     def abandon(self) -> None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._group import ConsumerGroupDescription
 from confluent_kafka.cimpl import NewTopic
 
 from kafka_notify.drivers.base import OnProblem
@@ -19,6 +18,7 @@ from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.errors import BrokerError, BrokerUnavailable
 from kafka_notify.native import threading, time
 
+_NO_MEMBERS = (None, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 _LEAST_S = 0.1
 _SILENCE_S = 5.0
 _LOOK_AGAIN_S = 0.05
@@ -78,15 +78,12 @@ class KafkaAdmin:
 
     def group_has_members(self, group: str, timeout_s: float) -> bool:
         """Tell whether a consumer group has live members; see ``AdminClient``."""
-        found = self._connect().describe(group, max(_LEAST_S, timeout_s))
-        return found is not None and bool(found.members)
+        return self._connect().group_state(group, max(_LEAST_S, timeout_s)) not in _NO_MEMBERS
 
-    def group_is_settled(self, group: str, member_id: str, timeout_s: float) -> bool:
-        """Tell whether the group is at rest with this member in it; see ``AdminClient``."""
-        found = self._connect().describe(group, max(_LEAST_S, timeout_s))
-        if found is None or found.state != ConsumerGroupState.STABLE:
-            return False
-        return any(member.member_id == member_id for member in found.members)
+    def group_is_at_rest(self, group: str, timeout_s: float) -> bool:
+        """Tell whether no partition of a group is on its way; see ``AdminClient``."""
+        state = self._connect().group_state(group, max(_LEAST_S, timeout_s))
+        return bool(state == ConsumerGroupState.STABLE)
 
     def abandon(self) -> None:
         """Do nothing: no client outlives a call."""
@@ -128,16 +125,24 @@ class _Connection(NamedTuple):
             return self._explain(error, doing=f"creating topic {name}")
         return None
 
-    def describe(self, group: str, timeout_s: float) -> ConsumerGroupDescription | None:
-        """Return a consumer group's state and members; None if there is no such group."""
-        futures = self.client.describe_consumer_groups([group], request_timeout=timeout_s)
+    def group_state(self, group: str, timeout_s: float) -> ConsumerGroupState | None:
+        """Return a consumer group's state; None if there is no such group.
+
+        By the list of all groups: a request to the group's own coordinator aborts the process
+        when that answers late that it is none (an assertion of librdkafka 2.16).
+        """
+        future = self.client.list_consumer_groups(request_timeout=timeout_s)
         try:
-            found: ConsumerGroupDescription = _result(futures[group], timeout_s)
+            found = _result(future, timeout_s)
+            for listed in found.valid:
+                if listed.group_id == group:
+                    state: ConsumerGroupState = listed.state
+                    return state
+            for error in found.errors:
+                raise error if isinstance(error, KafkaException) else KafkaException(error)
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return None
-            raise self._explain(error, doing=f"asking for the members of group {group}") from error
-        return found
+            raise self._explain(error, doing=f"asking for the state of group {group}") from error
+        return None
 
     def without_leaders(self, names: set[str], deadline: float) -> set[str]:
         """Wait until the deadline for leaders; return the topics that lack one still."""

@@ -229,10 +229,6 @@ class KafkaConsumer:
 
     # --- offsets
 
-    def member_id(self) -> str:
-        """Return what the group calls this member."""
-        return (self._client.memberid() or "") if self._committer.settle(0) else ""
-
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         if not next_offsets:

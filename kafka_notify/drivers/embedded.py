@@ -212,8 +212,8 @@ class EmbeddedAdmin:
         """Return False: the mock does not describe groups, so a listener waits until it joined."""
         return False
 
-    def group_is_settled(self, group: str, member_id: str, timeout_s: float) -> bool | None:
-        """Return None: the mock does not describe groups."""
+    def group_is_at_rest(self, group: str, timeout_s: float) -> bool | None:
+        """Return None: the mock does not tell of groups."""
         return None
 
     def abandon(self) -> None:

@@ -112,15 +112,13 @@ class MemoryAdmin:
             self._cluster.check_available(f"asking for the members of group {group}")
             return bool(self._cluster.group(group).members)
 
-    def group_is_settled(self, group: str, member_id: str, timeout_s: float) -> bool | None:
-        """Tell whether each member, of whom this must be one, owns what is its share."""
+    def group_is_at_rest(self, group: str, timeout_s: float) -> bool | None:
+        """Tell whether each member owns what is its share."""
         with self._cluster.changed:
             self._cluster.check_available(f"asking for the members of group {group}")
             members = self._cluster.group(group)
             topics = self._cluster.topics()
-            return member_id in {one.id for one in members.members} and all(
-                one.owned == members.target(one, topics) for one in members.members
-            )
+            return all(one.owned == members.target(one, topics) for one in members.members)
 
     def abandon(self) -> None:
         """Do nothing: an admin client holds nothing."""

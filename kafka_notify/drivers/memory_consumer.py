@@ -180,10 +180,6 @@ class MemoryConsumer:
 
     # --- offsets
 
-    def member_id(self) -> str:
-        """Return what the group calls this member."""
-        return "" if self._member is None else self._member.id
-
     def commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         self._check_open()

@@ -7,7 +7,6 @@ gave it up. It calls nobody back and knows no locks; the cluster's condition gua
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
 
 from kafka_notify.core.message import Partition
@@ -17,7 +16,6 @@ class Member:
     """One member; ``lost`` and ``fenced`` tell it what happened to it meanwhile."""
 
     def __init__(self, topics: Iterable[str]) -> None:
-        self.id = uuid.uuid4().hex
         self.topics = frozenset(topics)
         self.owned: set[Partition] = set()
         self.lost: set[Partition] = set()

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only a group's coordinator can tell, asked over a connection of its own."""
+"""What the cluster tells of a group, asked over a connection of its own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from kafka_notify.drivers.base import AdminClient, Driver, OnProblem
 from kafka_notify.errors import BrokerError, BrokerRefused
@@ -12,6 +11,7 @@ from kafka_notify.native import threading
 
 _ANSWER_S = 5.0  # how long the coordinator may take for one answer
 _LOOK_S = 0.1
+_HEARD_OF_S = 6.0  # a heartbeat of 5 s, and a bit
 
 
 def has_company(admin: AdminClient, group: str, timeout_s: float) -> bool:
@@ -41,26 +41,33 @@ def await_rest(
     driver: Driver,
     group: str,
     *,
-    member_id: Callable[[], str],
+    joined: threading.Event,
     given_up: threading.Event,
     deadline: float,
     on_problem: OnProblem,
 ) -> bool | None:
-    """Return True once the group is at rest with this member in it: all have what is theirs.
+    """Return True once the group is at rest after a member joined it: all have what is theirs.
 
+    ``joined`` is set when the member is given partitions; one that gets none has been heard of all
+    the same when the group was seen to move, or had the time to.
     False after the deadline (monotonic), or when given up; None where nobody can tell.
     """
     admin = driver.new_admin(on_problem=on_problem)
+    heard_of_by_now = time.monotonic() + _HEARD_OF_S
+    moved = False
     try:
         while (left_s := deadline - time.monotonic()) > 0:
             try:
-                settled = admin.group_is_settled(group, member_id(), min(left_s, _ANSWER_S))
+                at_rest = admin.group_is_at_rest(group, min(left_s, _ANSWER_S))
             except BrokerRefused:
                 return None
             except BrokerError:
-                settled = False
-            if settled is not False:
-                return settled
+                at_rest = False
+            if at_rest is None:
+                return None
+            moved = moved or not at_rest
+            if at_rest and (moved or joined.is_set() or time.monotonic() > heard_of_by_now):
+                return True
             if given_up.wait(min(_LOOK_S, left_s)):
                 return False
         return False

@@ -120,8 +120,6 @@ class Intake:
             try:
                 self._cycle()
                 failures = 0
-                if self._starting.is_on:
-                    self._starting.member_id = self._client().member_id()
             except ConsumerFenced as error:
                 if self._starting.may_fail and not error.unsupported_protocol:
                     self._fail(self._refused(error))
@@ -334,7 +332,7 @@ class Intake:
             except KafkaNotifyError as error:
                 # Only a later start with no other member alive could be misled by this.
                 self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
-        self._starting.may_go()
+        self._starting.joined()
 
     def _on_revoked(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)

@@ -20,12 +20,11 @@ class Starting:
         self._group = group
         self._begun = threading.Event()
         self._may_go = threading.Event()
+        self._joined = threading.Event()
         self._given_up = threading.Event()
         self._error: Exception | None = None
         self._over = False
         self._awaits_rest = True
-        self.member_id = ""
-        """What the group calls the new member; its thread keeps it up to date."""
 
     @property
     def is_on(self) -> bool:
@@ -45,8 +44,13 @@ class Starting:
         """Tell that the group's start is committed, and the group about to be joined."""
         self._begun.set()
 
+    def joined(self) -> None:
+        """Tell that the new member was given what is free."""
+        self._joined.set()
+        self._may_go.set()
+
     def may_go(self) -> None:
-        """Tell that nothing is missed if start() returns: joined, or the group's start is safe."""
+        """Tell that nothing is missed if start() returns: nobody can move the group's start."""
         self._may_go.set()
 
     def fail(self, error: Exception) -> None:
@@ -87,7 +91,7 @@ class Starting:
             at_rest = coordinator.await_rest(
                 self._transport.driver,
                 self._group,
-                member_id=lambda: self.member_id,
+                joined=self._joined,
                 given_up=self._given_up,
                 deadline=deadline,
                 on_problem=self._transport.report_problem,
