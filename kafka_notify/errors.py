@@ -154,7 +154,14 @@ class CommitUnanswered(CommitFailed):
 
 
 class AssignmentLost(ConsumeError):
-    """Raised by a commit for partitions that belong to another member by now."""
+    """Raised by a commit for partitions that belong to another member by now.
+
+    ``unknown`` tells that an earlier try of the client's own may have stored the offsets.
+    """
+
+    def __init__(self, message: str, *, unknown: bool = False) -> None:
+        super().__init__(message)
+        self.unknown = unknown
 
 
 class ConsumerFenced(ConsumeError):

@@ -6,6 +6,7 @@ It neither decides what to commit nor when; it tells which partitions come and g
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ from kafka_notify.errors import (
     CommitUnanswered,
     ConsumerFenced,
 )
+
+_RECONNECTED_S = 0.05  # below reconnect.backoff.ms: whoever answers sooner was asked once
 
 # Eager rebalancing (classic, range) and KIP-848's incremental one differ in what assign() must be
 # called with. confluent_kafka makes the right call after our callbacks, as they make none.
@@ -247,10 +250,16 @@ class KafkaConsumer:
             TopicPartition(topic, number, offset)
             for (topic, number), offset in next_offsets.items()
         ]
+        began = time.monotonic()
         try:
             stored = self._store(offsets)
         except KafkaException as error:
-            raise commit_error(error.args[0], group=self._group, address=self._address) from error
+            failure = commit_error(error.args[0], group=self._group, address=self._address)
+            if isinstance(failure, AssignmentLost):
+                # The client repeats a commit whose answer a lost connection has cut off, and the
+                # refusal is the last answer's. An answer to the first one does not take so long.
+                failure.unknown = time.monotonic() - began >= _RECONNECTED_S
+            raise failure from error
         except CommitTimedOut as error:
             raise CommitUnanswered(
                 f"group {self._group} at {self._address}: the coordinator has not answered a "

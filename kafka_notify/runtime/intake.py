@@ -250,7 +250,9 @@ class Intake:
                 break
             except (CommitFailed, AssignmentLost) as error:
                 attempt += 1
-                unknown = unknown or (isinstance(error, CommitFailed) and error.retriable)
+                unknown = unknown or (
+                    error.unknown if isinstance(error, AssignmentLost) else error.retriable
+                )
                 self._monitor.emit(
                     events.CommitRetried(group=self._group, attempt=attempt, error=error)
                 )

@@ -624,6 +624,11 @@ class TestStartingBesideAnother:
     """A listener of the pool is in an endpoint, and so lets none of its partitions go yet."""
 
     @pytest.fixture
+    def transport(self, connect):
+        """Return a transport whose topics have partitions for two."""
+        return connect("topic_partitions=2")
+
+    @pytest.fixture
     def held(self, transport, listen, cluster, unique):
         """Yield the event that lets it go on; the pool is ``unique``."""
         entered, release = threading.Event(), threading.Event()
