@@ -121,7 +121,7 @@ class PartitionsLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartSlow(Event):
-    """A listener has its start committed, but the group has given it no partitions yet."""
+    """A listener has its start committed, but the group's partitions are still on their way."""
 
     group: str
     waited_s: float

@@ -57,8 +57,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     ),
     events.StartSlow: (
         logging.WARNING,
-        "Group {group}: no partitions after {waited_s:.1f} s; its start is committed, nothing is "
-        "missed, another member is slow to let go",
+        "Group {group}: not at rest after {waited_s:.1f} s, another member is slow to let go; the "
+        "group's start is committed, nothing is missed",
     ),
     events.CommitRetried: (
         logging.WARNING,
