@@ -125,6 +125,10 @@ def test_logger_on_a_fresh_broker(start: Start) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.skipif(
+    LONG not in os.environ,
+    reason=f"upstream's half seconds are short for three brokers that others run beside; {LONG}=1",
+)
 def test_on_three_brokers(start: Start) -> None:
     """All of them pass where every topic has three replicas."""
     with Cluster(nodes=3) as cluster:
