@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from kafka_notify.errors import SerializationError
+
 _SAFE_FIELDS = frozenset(
     [
         "user_id",
@@ -69,7 +71,19 @@ def safe_context(ctxt: Any, extra_fields: Collection[str] = ()) -> Any:
 
 
 def context_to_dict(ctxt: Any) -> dict[str, Any]:
-    """Return a serialized context as the dict that the wire carries."""
-    if isinstance(ctxt, dict):
-        return ctxt
-    return dict(ctxt.to_dict())
+    """Return a serialized context as the dict that the wire carries.
+
+    Raises SerializationError for an object without ``to_dict()``.
+    """
+    if ctxt is None:
+        return {}
+    if isinstance(ctxt, Mapping):
+        return dict(ctxt)
+    to_dict = getattr(ctxt, "to_dict", None)
+    if not callable(to_dict):
+        raise SerializationError(
+            f"the context, a {type(ctxt).__name__}, is no dict and has no to_dict(); a serializer "
+            "can make it one",
+            path="ctxt",
+        )
+    return dict(to_dict())

@@ -188,6 +188,27 @@ class RequeuedAtStop(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StillRequeued(Event):
+    """A notification was requeued again and again; its key waits, and it holds its place."""
+
+    group: str
+    message_id: str | None
+    attempts: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned(Event):
+    """oslo.messaging let go of a notification unsettled, as when its endpoint ended its thread.
+
+    It counts as handled, so that the next of its key may come.
+    """
+
+    group: str
+    message_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerReopened(Event):
     """A consumer client ended for good and was made anew."""
 

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from kafka_notify.drivers.base import OnProblem
-from kafka_notify.drivers.confluent_client import make
+from kafka_notify.drivers.confluent_client import leak, make
 from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.errors import BrokerError, BrokerUnavailable
@@ -20,7 +20,7 @@ from kafka_notify.native import threading, time
 
 _NO_MEMBERS = (None, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 _LEAST_S = 0.1
-_SILENCE_S = 5.0
+_SILENCE_S = 1.0
 _LOOK_AGAIN_S = 0.05
 
 
@@ -28,13 +28,15 @@ class KafkaAdmin:
     """``drivers.base.AdminClient``; each call has a librdkafka client of its own. Threads: any.
 
     An idle client nobody polls would hoard what it says of its connections, and admin calls are
-    rare: about 0.05 s each for connecting.
+    rare: about 0.05 s each for connecting. Whoever watches a group asks again and again, and
+    keeps his until ``close``.
     """
 
     def __init__(self, config: Config, *, address: str, on_problem: OnProblem) -> None:
         self._config = config
         self._address = address
         self._on_problem = on_problem
+        self._watching: _Connection | None = None
 
     def _connect(self) -> _Connection:
         problems = Problems(address=self._address, on_problem=self._on_problem)
@@ -82,14 +84,19 @@ class KafkaAdmin:
 
     def group_is_at_rest(self, group: str, timeout_s: float) -> bool:
         """Tell whether no partition of a group is on its way; see ``AdminClient``."""
-        state = self._connect().group_state(group, max(_LEAST_S, timeout_s))
+        if self._watching is None:
+            self._watching = self._connect()
+        state = self._watching.group_state(group, max(_LEAST_S, timeout_s))
         return bool(state == ConsumerGroupState.STABLE)
 
     def abandon(self) -> None:
-        """Do nothing: no client outlives a call."""
+        """Forget a watching client in a child of fork; see ``leak``."""
+        watching, self._watching = self._watching, None
+        leak(watching)
 
     def close(self) -> None:
-        """Do nothing: no client outlives a call."""
+        """Release the client that watches a group."""
+        self._watching = None
 
 
 class _Connection(NamedTuple):

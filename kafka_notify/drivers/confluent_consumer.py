@@ -6,7 +6,6 @@ It neither decides what to commit nor when; it tells which partitions come and g
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +34,7 @@ from kafka_notify.errors import (
     CommitUnanswered,
     ConsumerFenced,
 )
+from kafka_notify.native import time
 
 _RECONNECTED_S = 0.05  # below reconnect.backoff.ms: whoever answers sooner was asked once
 
@@ -342,6 +342,7 @@ class KafkaConsumer:
             wait=wait_exponential(multiplier=0.05, max=0.5),
             retry=retry_if_exception(_is_settling),
             reraise=True,
+            sleep=time.sleep,
         )
         try:
             return retrying(attempt)

@@ -27,6 +27,7 @@ LOG = logging.getLogger(__name__)
 
 _LAST_REPORTS_S = 1.0
 _HAND_ON_S = 10.0
+_TURN_S = 0.1  # how long a flush keeps other threads from serving reports
 # When, after the first record, the client is asked for metadata: see _hurry.
 _HURRY_AT_S = (0.01, 0.03, 0.06, 0.12, 0.25)
 _HURRY_S = 0.5
@@ -52,8 +53,10 @@ class KafkaProducer:
         self._address = address
         self._problems = problems
         self._on_report = on_report
-        # Keeps records out while one client hands on to the next, so that order stays.
-        self._lock = threading.Lock()
+        # The first keeps records out while one client hands on to the next, the second other
+        # threads from serving its reports, so that order stays. A log handler may send meanwhile.
+        self._lock = threading.RLock()
+        self._serving = threading.RLock()
         self._handing_on = False
         self._first: tuple[str, float] | None = None  # the first record's topic, and when
         self._hurries = 0
@@ -96,12 +99,12 @@ class KafkaProducer:
             raise ClosedError(f"the producer of {self._address} is closed")
         # The client's report has the record's value and key, but not its headers.
         report = partial(self._report, token, headers)
-        if self._first is None:
-            self._first = (topic, time.monotonic())
         if headers:
             client.produce(topic, value, key, on_delivery=report, headers=list(headers))
         else:
             client.produce(topic, value, key, on_delivery=report)
+        if self._first is None:
+            self._first = (topic, time.monotonic())
 
     def _report(
         self,
@@ -136,11 +139,12 @@ class KafkaProducer:
 
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
-        client = self._client
-        if client is not None:
-            client.poll(self._hurry(client, timeout_s))
-            if self._health.knows_no_broker:
-                self.renew()
+        with self._serving:
+            client = self._client
+            if client is not None:
+                client.poll(self._hurry(client, timeout_s))
+                if self._health.knows_no_broker:
+                    self.renew()
 
     def _hurry(self, client: Producer, timeout_s: float) -> float:
         """Return how long to poll; until the first report is there, ask for metadata now and then.
@@ -166,7 +170,7 @@ class KafkaProducer:
         ``poll`` does this when the client has lost sight of all brokers. What the old one had sent
         without hearing the outcome may be in the log twice then. Each record's time begins anew.
         """
-        with self._lock:
+        with self._serving, self._lock:
             old = self._client
             if old is None:
                 return
@@ -177,9 +181,15 @@ class KafkaProducer:
             self._handing_on = True
             try:
                 old.purge(in_queue=True, in_flight=True, blocking=False)
-                old.flush(_HAND_ON_S)
+                unreported = old.flush(_HAND_ON_S)
             finally:
                 self._handing_on = False
+        if unreported:
+            LOG.error(
+                "The old producer of %s kept %d records to itself; they may be lost",
+                self._address,
+                unreported,
+            )
         LOG.warning(
             "The producer of %s had lost sight of all brokers and was made anew; it goes on with "
             "the %d records that were queued",
@@ -194,11 +204,13 @@ class KafkaProducer:
     def flush(self, timeout_s: float) -> int:
         """Wait until all is reported on, at most ``timeout_s``; return how many are left."""
         deadline = time.monotonic() + timeout_s
-        while (client := self._client) is not None:
-            left = client.flush(max(0.0, deadline - time.monotonic()))
-            if client is self._client:
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            with self._serving:
+                client = self._client
+                left = client.flush(min(left_s, _TURN_S)) if client is not None else 0
+            if not left or not left_s:
                 return left
-        return 0
 
     def purge(self) -> None:
         """Give up all that is queued; the next ``poll`` reports on it."""

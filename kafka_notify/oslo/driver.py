@@ -17,7 +17,6 @@ from oslo_messaging._drivers import base
 from kafka_notify import native, options
 from kafka_notify.core import naming
 from kafka_notify.core.batching import BatchRule
-from kafka_notify.core.context import context_to_dict
 from kafka_notify.core.url import TransportHost, TransportURL
 from kafka_notify.oslo.errors import (
     DRIVER,
@@ -26,7 +25,7 @@ from kafka_notify.oslo.errors import (
     while_sending,
     while_starting,
 )
-from kafka_notify.oslo.listener import PollListener
+from kafka_notify.oslo.listener import Adapter, PollListener
 from kafka_notify.oslo.log_relay import relay_logs
 from kafka_notify.oslo.waiting import aside
 from kafka_notify.runtime.transport import NotificationTransport
@@ -82,13 +81,9 @@ class KafkaNotifyDriver(base.BaseDriver):
         """
         _prepare()
         with while_sending(target.topic):
-            aside(
-                self._transport.send_to,
-                target.topic,
-                ctxt=context_to_dict(ctxt),
-                message=message,
-                retry=retry,
-            )
+            # Encoded here: what is read of a context or payload may belong to this thread.
+            record = self._transport.prepare(target.topic, ctxt=ctxt, message=message)
+            aside(self._transport.send_prepared, record, retry)
 
     def listen_for_notifications(
         self,
@@ -118,12 +113,12 @@ class KafkaNotifyDriver(base.BaseDriver):
                 batch=batch,
             )
             listener.start()
-        return base.PollStyleListenerAdapter(listener, batch_size, batch_timeout)
+        return Adapter(listener, batch_size, batch_timeout)
 
     def cleanup(self) -> None:
         """Stop the listeners and deliver what the brokers can take. Idempotent.
 
-        Blocks at most ``drain_timeout`` for each listener plus ``close_timeout``.
+        Blocks at most ``close_timeout``, and what ``PollListener.stop`` says for each listener.
         """
         aside(self._transport.cleanup)
 

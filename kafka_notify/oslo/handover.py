@@ -14,17 +14,19 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kafka_notify.core.events import Monitor, RequeuedAtStop
+from kafka_notify.core.events import Abandoned, Monitor, RequeuedAtStop, StillRequeued
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Notification, Partition, Record
 from kafka_notify.native import threading, time
-from kafka_notify.oslo.waiting import Bell
+from kafka_notify.oslo.waiting import Bell, current_thread_id
 from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.inhand import InHand
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 30.0
 _END_LOOK_S = 0.05  # between two looks whether the intake has ended
+_ABANDONED_LOOK_S = 1.0
+_TELL_FROM_ATTEMPT = 4  # and at every doubling: after 0.7 s, 13 s, 4 min, 13 min…
 
 
 @dataclass(slots=True, eq=False)
@@ -34,8 +36,9 @@ class Delivery:
     unit: Unit
     records: Sequence[Record]
     attempt: int = 1
-    out: int = 0
+    out: set[Message] = field(default_factory=set)
     again: list[Record] = field(default_factory=list)
+    since_s: float = 0.0  # monotonic; when it was handed out first
 
 
 @dataclass(slots=True, eq=False)
@@ -64,11 +67,18 @@ class Handover:
         self._ready: deque[Delivery] = deque()
         self._parked: list[tuple[float, int, Delivery]] = []
         self._number = itertools.count()
+        self._running: dict[int, Delivery] = {}  # by the thread of its endpoint
+        self._abandoned: deque[Message] = deque()
         self._stopping = False
 
     def __repr__(self) -> str:
         """Tell how much is in hand."""
         return f"<Handover {self._account.total} records in hand, {len(self._parked)} parked>"
+
+    def after_fork_in_child(self) -> None:
+        """Have locks that no thread of the parent holds."""
+        self._lock = threading.Lock()
+        self._account.after_fork_in_child()
 
     # --- for the intake
 
@@ -99,6 +109,7 @@ class Handover:
         deadline = time.monotonic() + timeout_s
         while True:
             self._bell.silence()
+            self._settle_abandoned()
             delivery = self._next()
             if delivery is not None:
                 messages = self._hand_out(delivery)
@@ -114,7 +125,7 @@ class Handover:
                 left_s = _END_LOOK_S
             elif left_s <= 0:
                 return []
-            self._bell.wait(min(left_s, self._until_due_s()))
+            self._bell.wait(min(left_s, self._until_due_s(), _ABANDONED_LOOK_S))
 
     def stop(self) -> None:
         """Hand out what is parked once more, at once; what is requeued from now on is given up."""
@@ -122,22 +133,49 @@ class Handover:
             self._stopping = True
         self._bell.ring()
 
+    def begin(self, message: Message) -> None:
+        """Note that its endpoint is about to run, in the calling thread.
+
+        Whatever this thread has begun before, and not settled, nobody will settle any more.
+        """
+        here = current_thread_id()
+        before = self._running.get(here)
+        self._running[here] = message.delivery
+        if before is not None and before is not message.delivery:
+            for left in list(before.out):
+                self.abandon(left)
+
+    def runs_here(self) -> bool:
+        """Tell whether the calling thread is in an endpoint: it cannot wait for itself."""
+        delivery = self._running.get(current_thread_id())
+        return delivery is not None and bool(delivery.out)
+
+    def abandon(self, message: Message) -> None:
+        """Take back a notification that nobody will settle any more, as done.
+
+        Threads: any, wherever the garbage collector runs; so it takes no lock.
+        """
+        self._abandoned.append(message)
+
     def settle(self, message: Message, *, requeue: bool) -> None:
-        """Take a notification back: done, or to be handed out again."""
+        """Take a notification back, once: done, or to be handed out again."""
         delivery = message.delivery
         with self._lock:
+            if message not in delivery.out:
+                return
+            delivery.out.remove(message)
             if requeue:
                 delivery.again.append(message.record)
-            delivery.out -= 1
             if delivery.out:
                 return
+            self._running.pop(current_thread_id(), None)
         if not delivery.again:
             self._make_ready(self._account.finish(delivery.unit))
         elif self._stopping:
             self._give_up(message, delivery.again)
             self._make_ready(self._account.finish(delivery.unit))
         else:
-            self._park(delivery)
+            self._park(delivery, message)
 
     # --- within
 
@@ -154,7 +192,7 @@ class Handover:
             if not (self._parked and (self._stopping or self._parked[0][0] <= now)):
                 return self._ready.popleft() if self._ready else None
             delivery = heapq.heappop(self._parked)[2]
-        self._account.take_up(delivery.unit.records)
+        self._account.take_up(delivery.unit)
         return delivery
 
     def _until_due_s(self) -> float:
@@ -169,16 +207,35 @@ class Handover:
             notification = self._decoder.decode(record)
             if notification is not None:
                 messages.append(Message(delivery, record, notification))
-        delivery.out = len(messages)
+        delivery.out.update(messages)
+        delivery.since_s = delivery.since_s or time.monotonic()
         if not messages:
             self._make_ready(self._account.finish(delivery.unit))
         return messages
 
-    def _park(self, delivery: Delivery) -> None:
+    def _settle_abandoned(self) -> None:
+        while self._abandoned:
+            message = self._abandoned.popleft()
+            if message in message.delivery.out:
+                self._monitor.emit(
+                    Abandoned(group=self._group, message_id=message.notification.message_id)
+                )
+                self.settle(message, requeue=False)
+
+    def _park(self, delivery: Delivery, message: Message) -> None:
+        if delivery.attempt >= _TELL_FROM_ATTEMPT and delivery.attempt.bit_count() == 1:
+            self._monitor.emit(
+                StillRequeued(
+                    group=self._group,
+                    message_id=message.notification.message_id,
+                    attempts=delivery.attempt,
+                    waited_s=time.monotonic() - delivery.since_s,
+                )
+            )
         wait_s = min(_FIRST_WAIT_S * 2.0 ** min(delivery.attempt - 1, 30), _LONGEST_WAIT_S)
         delivery.records, delivery.again = delivery.again, []
         delivery.attempt += 1
-        self._account.set_aside(delivery.unit.records)
+        self._account.set_aside(delivery.unit)
         with self._lock:
             entry = (time.monotonic() + wait_s, next(self._number), delivery)
             heapq.heappush(self._parked, entry)

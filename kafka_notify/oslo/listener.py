@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import atexit
+import threading
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from oslo_messaging._drivers import base
 
+from kafka_notify import native
 from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.message import Notification
+from kafka_notify.native import time
 from kafka_notify.oslo.handover import Handover, Message
 from kafka_notify.oslo.waiting import aside, new_bell
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.intake import Intake
+from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.transport import NotificationTransport
 
 _POLL_S = 1.0  # one poll without anything; the server polls again
@@ -27,9 +32,27 @@ class Incoming(base.IncomingMessage):
 
     def __init__(self, handover: Handover, message: Message) -> None:
         found = message.notification
-        super().__init__(found.ctxt, _as_message(found), msg_id=found.message_id or "")
         self._handover = handover
         self._message: Message | None = message
+        self._fields = _as_message(found)
+        super().__init__(found.ctxt, self._fields, msg_id=found.message_id or "")
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What the dispatcher reads, in the thread that it calls the endpoint in."""
+        if self._message is not None:
+            self._handover.begin(self._message)
+        return self._fields
+
+    @message.setter
+    def message(self, _fields: dict[str, Any]) -> None:
+        """Take what the base class sets, which is here already."""
+
+    def __del__(self) -> None:
+        """Settle what nobody has settled: an endpoint that ends its thread holds up no others."""
+        message, self._message = self._message, None
+        if message is not None:
+            self._handover.abandon(message)
 
     def acknowledge(self) -> None:
         """Take it as done; hands out the next of its key. Threads: any; at most once."""
@@ -46,7 +69,10 @@ class Incoming(base.IncomingMessage):
 
 
 class PollListener(base.PollStyleListener):
-    """Poll one consumer group: at most once, in order per key; see ``NotificationListener``."""
+    """Poll one consumer group: at most once, in order per key; see ``NotificationListener``.
+
+    One that still runs at the end of the process is stopped in an orderly way.
+    """
 
     def __init__(
         self,
@@ -63,17 +89,23 @@ class PollListener(base.PollStyleListener):
         self._intake = Intake(
             transport, group=group, topics=topics, batch=batch, hands=self._handover
         )
-        self._over_at_s = float("inf")
+        self._stopped_at_s: float | None = None
 
     def start(self) -> None:
         """Return when nothing sent from now on can be missed; see ``Intake.start``."""
         self._transport.attach(self)
         fork.register(self)
-        aside(self._intake.start)
+        try:
+            aside(self._intake.start)
+            _call_at_exit(weakref.WeakMethod(self.cleanup))
+        except BaseException:
+            self._intake.ask_to_stop()  # also if it goes on, as after an eventlet.Timeout
+            raise
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's client; its threads are not here."""
         self._intake.abandon()
+        self._handover.after_fork_in_child()
 
     def poll(
         self,
@@ -90,27 +122,70 @@ class PollListener(base.PollStyleListener):
         return [Incoming(self._handover, message) for message in messages]
 
     def _is_over(self) -> bool:
-        return not self._intake.is_alive() or time.monotonic() > self._over_at_s
+        return not self._intake.is_alive() or self._left_s() <= 0
+
+    def _left_s(self) -> float:
+        """Return how long the end may still take."""
+        settings = self._transport.settings
+        bound_s = 2 * settings.drain_timeout + settings.kafka_consumer_timeout + _CLOSE_S
+        if self._stopped_at_s is None:
+            return bound_s
+        return max(0.0, self._stopped_at_s + bound_s - time.monotonic())
 
     def stop(self) -> None:
         """Take nothing more from Kafka. Returns at once; ``poll`` hands out the rest.
 
-        Bounded by ``drain_timeout``, after which what is not settled is named in the log.
+        That takes at most ``drain_timeout``, twice if partitions are given up meanwhile, one poll
+        and ten seconds. What is not settled within ``drain_timeout`` is named in the log.
         """
-        settings = self._transport.settings
-        bound_s = 2 * settings.drain_timeout + settings.kafka_consumer_timeout + _CLOSE_S
-        self._over_at_s = time.monotonic() + bound_s
+        if self._stopped_at_s is None:
+            self._stopped_at_s = time.monotonic()
         self._intake.ask_to_stop()
         self._handover.stop()
 
     def wait(self) -> None:
-        """Wait until the group is left."""
-        aside(self._intake.join, max(0.0, self._over_at_s - time.monotonic()))
+        """Wait until the group is left, but for an endpoint of its own."""
+        if not self.is_called_by_endpoint():
+            aside(self._intake.join, self._left_s())
 
     def cleanup(self) -> None:
         """Wait until the group is left. Idempotent; bounded as ``stop`` says."""
         self.stop()
         self.wait()
+
+    def is_called_by_endpoint(self) -> bool:
+        """Tell whether the calling thread is in one of its endpoints."""
+        return self._handover.runs_here()
+
+
+class Adapter(base.PollStyleListenerAdapter):
+    """oslo.messaging's polling thread; an endpoint may stop it, too."""
+
+    def stop(self) -> None:
+        """Wait until all is handed out that is committed; called by an endpoint it only asks."""
+        listener: PollListener = self._poll_style_listener
+        if listener.is_called_by_endpoint():
+            self._started = False
+            listener.stop()
+        else:
+            super().stop()
+
+
+def _call_at_exit(reference: Callable[[], Callable[[], None] | None]) -> None:
+    """Call what is referred to when the process ends, while executors still take work."""
+
+    def call() -> None:
+        function = reference()
+        if function is not None:
+            function()
+
+    # concurrent.futures ends its executors by the same hook, and the last one goes first. Python
+    # has no public one that is early enough; where this is gone, atexit stands in.
+    register: Callable[[Callable[[], None]], object] = atexit.register
+    if not native.PATCHED:
+        register = getattr(threading, "_register_atexit", register)
+    register(call)
+    call_at_worker_exit(call, turn=LISTENERS_TURN)
 
 
 def _as_message(found: Notification) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from kafka_notify.core.lanes import Lanes, Unit
-from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.message import Partition
 from kafka_notify.native import threading
 
 
@@ -29,7 +29,10 @@ class Hands(Protocol):
         """Wait until at most ``at_most`` records are in hand; tell whether that is so."""
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
-        """Wait until no record of these partitions (None: any) is in hand; return those left."""
+        """Wait until none of these partitions' records (None: any) is in hand; return those left.
+
+        Records that wait for a time of their own need not be waited for.
+        """
 
 
 class InHand:
@@ -38,7 +41,7 @@ class InHand:
     def __init__(self) -> None:
         self._lanes = Lanes()
         self._state = threading.Condition()
-        self._held: Counter[Partition] = Counter()
+        self._running: Counter[Partition] = Counter()  # records of units that may run
         self._total = 0
 
     @property
@@ -46,37 +49,44 @@ class InHand:
         """How many records are in hand, those set aside included."""
         return self._total
 
+    def after_fork_in_child(self) -> None:
+        """Have a lock that no thread of the parent holds."""
+        self._state = threading.Condition()
+
     def add(self, units: Collection[Unit]) -> list[Unit]:
         """Take units in their order; return those that may run at once."""
         with self._state:
-            for unit in units:
-                self._total += len(unit.records)
-                for record in unit.records:
-                    self._held[record.where] += 1
-            return self._lanes.add(units)
+            self._total += sum(len(unit.records) for unit in units)
+            ready = self._lanes.add(units)
+            for unit in ready:
+                self._count(unit, 1)
+            return ready
 
     def finish(self, unit: Unit) -> list[Unit]:
         """Take a unit out of the account; return those that may run now."""
         with self._state:
             self._total -= len(unit.records)
-            for record in unit.records:
-                self._held[record.where] -= 1
+            self._count(unit, -1)
             ready = self._lanes.finish(unit)
+            for following in ready:
+                self._count(following, 1)
             self._state.notify_all()
             return ready
 
-    def set_aside(self, records: Iterable[Record]) -> None:
-        """Note that these wait for a time of their own: whoever gives up partitions need not."""
+    def set_aside(self, unit: Unit) -> None:
+        """Note that a unit waits for a time of its own, and those of its lanes behind it."""
         with self._state:
-            for record in records:
-                self._held[record.where] -= 1
+            self._count(unit, -1)
             self._state.notify_all()
 
-    def take_up(self, records: Iterable[Record]) -> None:
+    def take_up(self, unit: Unit) -> None:
         """End what ``set_aside`` began."""
         with self._state:
-            for record in records:
-                self._held[record.where] += 1
+            self._count(unit, 1)
+
+    def _count(self, unit: Unit, change: int) -> None:
+        for record in unit.records:
+            self._running[record.where] += change
 
     def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
         """Wait until at most ``at_most`` records are in hand; tell whether that is so."""
@@ -84,11 +94,17 @@ class InHand:
             return self._state.wait_for(lambda: self._total <= at_most, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
-        """Wait until no record of these partitions (None: any) is in hand; return those left."""
+        """Wait until no record is in hand; return those left.
+
+        With ``partitions``: until none of theirs runs. What was set aside, and what stands behind
+        it, may wait for longer than a partition's next owner should.
+        """
         watched = None if partitions is None else tuple(partitions)
 
         def left() -> int:
-            return self._total if watched is None else sum(self._held[one] for one in watched)
+            if watched is None:
+                return self._total
+            return sum(self._running[one] for one in watched)
 
         with self._state:
             self._state.wait_for(lambda: left() == 0, timeout_s)

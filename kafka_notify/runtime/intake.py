@@ -18,6 +18,7 @@ from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import ConsumerClient
 from kafka_notify.errors import (
     AssignmentLost,
+    BrokerError,
     BrokerRefused,
     BrokerUnavailable,
     CommitFailed,
@@ -53,7 +54,7 @@ class Intake:
         self._settings = transport.settings
         self._monitor = transport.monitor
         self._counters = transport.counters
-        self._on_problem = transport.report_problem
+        self._report_problem = transport.report_problem
         self._group = group
         self._topics = topics
         self._batcher = Batcher(batch)
@@ -121,8 +122,8 @@ class Intake:
                 self._cycle()
                 failures = 0
             except ConsumerFenced as error:
-                if self._starting.may_fail and not error.unsupported_protocol:
-                    self._fail(self._refused(error))
+                may_fail = self._starting.may_fail and not error.unsupported_protocol
+                if may_fail and self._fail(self._refused(error)):
                     return
                 self._reopen(error, failures)
                 failures += 1
@@ -131,10 +132,14 @@ class Intake:
                 failures += 1
         self._end()
 
-    def _fail(self, error: Exception) -> None:
-        """End the thread, and have ``start`` raise what kept it from starting."""
+    def _fail(self, error: Exception) -> bool:
+        """Have ``start`` raise what kept it from starting; tell whether it still waits."""
         self._close_consumer()
-        self._starting.fail(error)
+        return self._starting.fail(error)
+
+    def _on_problem(self, problem: BrokerError) -> None:
+        self._starting.heard(problem)
+        self._report_problem(problem)
 
     def _refused(self, error: ConsumerFenced) -> BrokerRefused:
         refused = BrokerRefused(

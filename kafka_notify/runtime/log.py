@@ -78,6 +78,16 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
         "Group {group}: {records} notifications were requeued while their listener stopped, "
         "{message_id} the last; they are committed and will not come again",
     ),
+    events.StillRequeued: (
+        logging.WARNING,
+        "Group {group}: notification {message_id} was requeued {attempts} times in {waited_s:.1f} "
+        "s; the later ones of its key wait, and it takes room in the dispatch_window",
+    ),
+    events.Abandoned: (
+        logging.ERROR,
+        "Group {group}: notification {message_id} was given up in its endpoint, neither "
+        "acknowledged nor requeued; it is committed and will not come again",
+    ),
     events.ConsumerReopened: (logging.WARNING, "Group {group}: consumer made anew: {error}"),
 }
 

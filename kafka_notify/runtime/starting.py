@@ -23,6 +23,8 @@ class Starting:
         self._joined = threading.Event()
         self._given_up = threading.Event()
         self._error: Exception | None = None
+        self._problem: Exception | None = None
+        self._lock = threading.Lock()
         self._over = False
         self._awaits_rest = True
 
@@ -53,10 +55,18 @@ class Starting:
         """Tell that nothing is missed if start() returns: nobody can move the group's start."""
         self._may_go.set()
 
-    def fail(self, error: Exception) -> None:
-        """Have start() raise this."""
-        self._error = error
-        self.give_up()
+    def heard(self, problem: Exception) -> None:
+        """Take what the client says of its connections, for when nothing begins in time."""
+        self._problem = problem
+
+    def fail(self, error: Exception) -> bool:
+        """Have start() raise this; tell whether somebody still waits to hear of it."""
+        with self._lock:
+            waited_for = not self._over
+            self._error = error
+        if waited_for:
+            self.give_up()
+        return waited_for
 
     def give_up(self) -> None:
         """Let start() go: the listener has ended, by an error or since somebody stopped it."""
@@ -72,16 +82,19 @@ class Starting:
         bound = self._transport.settings.start_timeout
         deadline = time.monotonic() + bound
         at_rest = self._begun.wait(bound) and self._is_at_rest(deadline)
-        # From now on nobody waits here for an error, and the thread goes on after any.
-        self._over = True
+        with self._lock:
+            # From now on nobody waits here for an error, and the thread goes on after any.
+            self._over = True
+            error = self._error
         self._may_go.set()
-        if self._error is not None:
-            raise self._error
+        if error is not None:
+            raise error
         if not self._begun.is_set():
+            heard = f"; heard meanwhile: {self._problem}" if self._problem else ""
             raise BrokerUnavailable(
                 f"Kafka at {self._transport.address}: the group {self._group!r} could not be "
-                f"started within {bound:g} s (start_timeout)"
-            )
+                f"started within {bound:g} s (start_timeout){heard}"
+            ) from self._problem
         if not at_rest and not self._given_up.is_set():
             self._transport.monitor.emit(events.StartSlow(group=self._group, waited_s=bound))
 

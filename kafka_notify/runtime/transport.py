@@ -125,23 +125,30 @@ class NotificationTransport:
         Blocks as the option ``delivery`` says. Raises SerializationError, InvalidName or
         InvalidTarget before anything is sent, DeliveryError, ClosedError.
         """
-        self._send([self._kafka_topic(topic, priority) for topic in topics], ctxt, message, retry)
+        names = [self._kafka_topic(topic, priority) for topic in topics]
+        for record in self._outgoing(names, ctxt, message):
+            self.send_prepared(record, retry)
 
-    def send_to(
-        self, topic: str, *, ctxt: Any, message: Mapping[str, Any], retry: int | None
-    ) -> None:
-        """Send to one topic whose name has its priority already, as oslo.messaging makes them.
+    def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
+        """Return the record for a topic whose name has its priority, as oslo.messaging makes them.
 
-        Blocks and raises as ``send``.
+        Raises as ``send`` before anything is sent; never blocks.
         """
         name = self._topics.get((topic, ""))
         if name is None:
             name = self._topics[topic, ""] = naming.add_vhost(topic, self.vhost)
-        self._send([name], ctxt, message, retry)
+        return self._outgoing([name], ctxt, message)[0]
 
-    def _send(
-        self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any], retry: int | None
-    ) -> None:
+    def send_prepared(self, record: Outgoing, retry: int | None) -> None:
+        """Send one record; blocks and raises as ``send``."""
+        if self.settings.delivery == "confirm":
+            self._sender.send_confirmed(record, retry)
+        else:
+            self._sender.send(record)
+
+    def _outgoing(
+        self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any]
+    ) -> list[Outgoing]:
         self._require_open()
         context = context_to_dict(ctxt)
         fields = dict(message)
@@ -152,14 +159,11 @@ class NotificationTransport:
             payload=fields.get("payload"),
             ctxt=context,
         )
-        for topic in kafka_topics:
-            record = Outgoing(
-                topic=topic, key=key, value=value, message_id=fields.get("message_id")
-            )
-            if self.settings.delivery == "confirm":
-                self._sender.send_confirmed(record, retry)
-            else:
-                self._sender.send(record)
+        message_id = fields.get("message_id")
+        return [
+            Outgoing(topic=topic, key=key, value=value, message_id=message_id)
+            for topic in kafka_topics
+        ]
 
     def _kafka_topic(self, topic: str, priority: str) -> str:
         name = self._topics.get((topic, priority))
@@ -225,8 +229,8 @@ class NotificationTransport:
     def cleanup(self) -> None:
         """Stop the listeners, deliver what the brokers can take, release everything. Idempotent.
 
-        Blocks at most ``drain_timeout`` for each listener plus ``close_timeout``; what could not
-        be delivered is logged.
+        Blocks at most ``close_timeout``, and for each listener what its ``stop`` may take; what
+        could not be delivered is logged.
         """
         for listener in list(self._listeners):
             listener.stop()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from kafka_notify.core import envelope, events
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.oslo.handover import Handover, Message
+from kafka_notify.oslo.listener import Incoming
 from kafka_notify.oslo.waiting import new_bell
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.decoder import Decoder
@@ -128,6 +130,52 @@ def test_a_revocation_does_not_wait_for_what_is_parked(bench: Bench) -> None:
     assert bench.hands.drain(None, 0) == 0
 
 
+def test_a_revocation_does_not_wait_for_what_stands_behind_it(bench: Bench) -> None:
+    """The later ones of a parked key cannot run before it; they count as in hand."""
+    bench.give(record(0), record(1), record(2))
+    settled(bench, bench.take(), requeue=True)
+    assert bench.hands.drain([Partition("t.info", 0)], 0) == 0
+    assert bench.hands.in_hand == 3
+    settled(bench, bench.take())
+    assert bench.hands.drain([Partition("t.info", 0)], 0) == 1
+
+
+def test_what_is_requeued_again_and_again_is_told(bench: Bench) -> None:
+    """Its key stands still, so somebody should know: at the fourth time, the eighth…"""
+    bench.give(record(0))
+    for _ in range(5):
+        settled(bench, bench.take(), requeue=True)
+    [told] = bench.told
+    assert isinstance(told, events.StillRequeued)
+    assert (told.group, told.message_id, told.attempts) == ("g", "m", 4)
+    assert 0.7 <= told.waited_s < LONG_S
+
+
+def test_what_nobody_settles_holds_up_no_others(bench: Bench) -> None:
+    """Whoever drops a notification unsettled has handled it; that is told."""
+    bench.give(record(0), record(1))
+    [message] = bench.take()
+    incoming = Incoming(bench.hands, message)
+    del incoming, message
+    gc.collect()
+    assert bench.payloads() == [1]
+    [told] = bench.told
+    assert isinstance(told, events.Abandoned)
+    assert (told.group, told.message_id) == ("g", "m")
+
+
+def test_a_thread_in_an_endpoint_is_known(bench: Bench) -> None:
+    """From when oslo.messaging's dispatcher reads the message until it is settled."""
+    bench.give(record(0))
+    [message] = bench.take()
+    incoming = Incoming(bench.hands, message)
+    assert not bench.hands.runs_here()
+    assert incoming.message["payload"] == 0
+    assert bench.hands.runs_here()
+    incoming.acknowledge()
+    assert not bench.hands.runs_here()
+
+
 def test_a_stop_hands_out_the_rest(bench: Bench) -> None:
     """What is parked comes once more at once, what stands in line after it; then it is over."""
     bench.give(record(0), record(1))
@@ -140,7 +188,7 @@ def test_a_stop_hands_out_the_rest(bench: Bench) -> None:
         settled(bench, messages)
     bench.over = True
     assert bench.take() == []
-    assert not bench.told
+    assert not [one for one in bench.told if isinstance(one, events.RequeuedAtStop)]
 
 
 def test_what_is_requeued_during_a_stop_is_given_up_and_told(bench: Bench) -> None:
