@@ -212,6 +212,31 @@ class Settings:
         librdkafka="compression.codec",
     )
 
+    # --- keeping what cannot be sent now
+    outbox: str = row(
+        "off",
+        "What happens to notifications that Kafka does not take now. Those in the outbox are sent "
+        "in their order as soon as Kafka takes them, by this process or by the next one.",
+        choices={
+            "off": "they wait in memory, within send_buffer_records and send_buffer_bytes",
+            "on_failure": "what is not delivered in time goes to the outbox",
+            "always": "everything goes through the outbox: a send returns when it is on disk, and "
+            "kill -9 of the process loses nothing",
+        },
+    )
+    spool_dir: str = row(
+        "",
+        "Folder of the outbox, one file per process; empty means kafka-notify below "
+        "$XDG_STATE_HOME, or ~/.local/state.",
+    )
+    outbox_max_bytes: int = row(
+        1_073_741_824,
+        "The most bytes that a process's outbox takes; a send beyond it raises OutboxFull.",
+        unit="bytes",
+        minimum=65_536,
+        maximum=1_000_000_000_000,
+    )
+
     # --- receiving
     consumer_group: str = row(
         "oslo_messaging_consumer",
@@ -252,10 +277,23 @@ class Settings:
         maximum=3600,
         librdkafka="topic.metadata.refresh.interval.ms",
     )
+    commit_policy: str = row(
+        "before_dispatch",
+        "When a notification counts as received, and so what a crash of its listener costs.",
+        choices={
+            "before_dispatch": "at most once: committed, then dispatched. A crash loses at most "
+            "dispatch_window notifications; nothing comes twice",
+            "after_dispatch": "at least once: committed when its endpoints are done. A crash "
+            "loses nothing; what was not committed yet comes again, in order",
+            "share": "at least once, without order, from a share group (Kafka 4.2; a preview in "
+            "librdkafka): more listeners than partitions share the work",
+        },
+    )
     dispatch_window: int = row(
         500,
-        "The most records that are committed and not yet through their endpoints: what a crash "
-        "can lose. A larger window only helps endpoints that are very quick.",
+        "The most records that are taken and not yet through their endpoints. With "
+        "commit_policy=before_dispatch they are committed: this is what a crash can lose. A "
+        "larger window only helps endpoints that are very quick.",
         minimum=1,
         maximum=1_000_000,
     )
@@ -266,6 +304,45 @@ class Settings:
         unit="seconds",
         minimum=0,
         maximum=3600,
+    )
+    requeue_limit: int = row(
+        10,
+        "How many times a notification is handed to its endpoints that asks to be requeued; then "
+        "it goes to the dead-letter topic. -1: for ever.",
+        minimum=-1,
+        maximum=1_000_000,
+    )
+    requeue_wait: float = row(
+        0.1,
+        "How long a notification waits after it was requeued first; each time twice as long.",
+        unit="seconds",
+        minimum=0.001,
+        maximum=3600,
+    )
+    requeue_wait_max: float = row(
+        30.0,
+        "The longest that a requeued notification waits.",
+        unit="seconds",
+        minimum=0.001,
+        maximum=86_400,
+    )
+    dead_letter: bool = row(
+        True,
+        "Whether records that cannot be decoded, or were requeued too often, are written to the "
+        "dead-letter topic, which is named as their own and .dlq. Otherwise they are only logged.",
+    )
+    deduplicate: int = row(
+        0,
+        "How many message_ids a listener remembers, to skip what a sender sent twice; 0: none.",
+        minimum=0,
+        maximum=100_000_000,
+    )
+    stuck_after: float = row(
+        60.0,
+        "How long an endpoint may take for one notification before it is reported as stuck.",
+        unit="seconds",
+        minimum=0.1,
+        maximum=86_400,
     )
     max_poll_records: int = row(
         500,
@@ -297,9 +374,15 @@ class Settings:
         "Refused when true: offsets committed behind the listener's back lose notifications.",
         upstream=True,
     )
+    workers: int = row(
+        0,
+        "How many endpoints may run side by side in one listener; 0: executor_thread_pool_size.",
+        minimum=0,
+        maximum=10_000,
+    )
     executor_thread_pool_size: int = row(
         64,
-        "How many endpoints may run side by side in one listener.",
+        "How many endpoints may run side by side in one listener, unless the option workers says.",
         group="DEFAULT",
         minimum=1,
         maximum=10_000,
