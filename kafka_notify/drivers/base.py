@@ -188,8 +188,13 @@ class Driver(Protocol):
     def address(self) -> str:
         """Where the cluster is, for messages; no secrets."""
 
-    def new_producer(self, *, on_report: OnReport, on_problem: OnProblem) -> ProducerClient:
-        """Return a new producer; reports and problems come through the callbacks."""
+    def new_producer(
+        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+    ) -> ProducerClient:
+        """Return a new producer; reports and problems come through the callbacks.
+
+        ``settings`` stand in for the driver's own in what concerns sending.
+        """
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> ConsumerClient:
         """Return a new consumer of ``group``; it joins when it subscribes."""

@@ -60,10 +60,12 @@ class KafkaDriver:
         """``host:port`` of the bootstrap servers, joined by commas."""
         return self._address
 
-    def new_producer(self, *, on_report: OnReport, on_problem: OnProblem) -> KafkaProducer:
+    def new_producer(
+        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+    ) -> KafkaProducer:
         """Return a new producer."""
         problems = Problems(address=self._address, on_problem=on_problem)
-        config = confluent_config.producer(self._shared, self._settings)
+        config = confluent_config.producer(self._shared, settings or self._settings)
         health = Health(problems.forget)
         return KafkaProducer(
             partial(make, Producer, config, problems=problems, health=health),

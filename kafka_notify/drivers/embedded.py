@@ -157,9 +157,13 @@ class EmbeddedDriver:
         """``host:port`` on the loopback interface; any Kafka client of this machine can use it."""
         return self._kafka.address
 
-    def new_producer(self, *, on_report: OnReport, on_problem: OnProblem) -> KafkaProducer:
+    def new_producer(
+        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+    ) -> KafkaProducer:
         """Return a new producer."""
-        return self._kafka.new_producer(on_report=on_report, on_problem=on_problem)
+        return self._kafka.new_producer(
+            on_report=on_report, on_problem=on_problem, settings=settings
+        )
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> KafkaConsumer:
         """Return a new consumer of ``group``."""

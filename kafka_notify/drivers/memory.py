@@ -51,10 +51,12 @@ class MemoryDriver:
         """``memory://name``."""
         return self._cluster.address
 
-    def new_producer(self, *, on_report: OnReport, on_problem: OnProblem) -> MemoryProducer:
+    def new_producer(
+        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+    ) -> MemoryProducer:
         """Return a new producer."""
         return MemoryProducer(
-            self._cluster, self._settings, on_report=on_report, on_problem=on_problem
+            self._cluster, settings or self._settings, on_report=on_report, on_problem=on_problem
         )
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> MemoryConsumer:
