@@ -7,7 +7,6 @@
       ConfigurationError (ValueError)
         InvalidTransportURL   InvalidName    InvalidTarget
         DriverNotFound        MissingExtra   InvalidEndpoint
-        RequeueUnsupported (NotImplementedError)
       BrokerError             .code .retriable
         BrokerUnavailable     BrokerRefused
       DeliveryError           .topic .message_id .attempts
@@ -69,10 +68,6 @@ class MissingExtra(ConfigurationError):
 
 class InvalidEndpoint(ConfigurationError):
     """Raised when an endpoint can never be called: it has no method named after a priority."""
-
-
-class RequeueUnsupported(ConfigurationError, NotImplementedError):
-    """Raised when requeueing is asked for where notifications are committed before dispatch."""
 
 
 class BrokerError(KafkaNotifyError):

@@ -33,7 +33,9 @@ from kafka_notify.errors import BrokerUnavailable
 
 _LOOK_EVERY_S = 0.2
 # One worker, so that lines of one publisher come in their order.
-_IN_ORDER: dict[str, Any] = {"executor_thread_pool_size": 1}
+_IN_ORDER: dict[str, Any] = {"workers": 1}
+# Whoever only looks leaves no dead letters behind.
+_ONLY_LOOKING: dict[str, Any] = {"dead_letter": False, "commit_policy": "before_dispatch"}
 _ONE_AT_A_TIME: dict[str, Any] = {"max_poll_records": 1, "dispatch_window": 1}
 
 
@@ -84,7 +86,7 @@ class Listen(PlainCommand):
         timeout_s = math.inf if parsed_args.timeout is None else parsed_args.timeout
         deadline = time.monotonic() + timeout_s
         pool = parsed_args.pool or f"kafka-notify-listen-{secrets.token_hex(4)}"
-        overrides = {**_IN_ORDER, **(_ONE_AT_A_TIME if parsed_args.pool else {})}
+        overrides = {**_IN_ORDER, **(_ONE_AT_A_TIME if parsed_args.pool else _ONLY_LOOKING)}
         if parsed_args.from_beginning:
             overrides["group_start"] = "beginning"
         with transport_of(parsed_args, deadline=deadline, **overrides) as transport:

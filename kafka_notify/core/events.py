@@ -179,12 +179,58 @@ class LeftBehind(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequeuedAtStop(Event):
-    """Notifications were requeued by a listener that stops: they are committed, and are lost."""
+class DeadLettered(Event):
+    """A record is in the dead-letter topic now."""
 
     group: str
-    records: int
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterFailed(Event):
+    """A dead letter could not be written; its key stays parked, and it is tried again."""
+
+    group: str
+    topic: str
+    partition: int
+    offset: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp(Event):
+    """A record that no endpoint has handled goes nowhere: the option dead_letter is off."""
+
+    group: str
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointStuck(Event):
+    """An endpoint has had a notification for longer than ``stuck_after``."""
+
+    group: str
     message_id: str | None
+    topic: str
+    partition: int
+    offset: int
+    running_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComesAgain(Event):
+    """Records that were begun, and are not committed, may be dispatched a second time."""
+
+    group: str
+    partitions: Sequence[Partition]
+    records: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

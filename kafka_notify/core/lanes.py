@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from kafka_notify.core.message import Partition, Record
 
@@ -17,16 +18,34 @@ LaneKey = tuple[str, bytes]
 
 
 class Unit:
-    """Records that go to the endpoints in one call, and the lanes that they stand in."""
+    """Records that go to the endpoints in one call, and the lanes that they stand in.
 
-    __slots__ = ("_behind", "keys", "records")
+    Attributes:
+        records: What is still to be done of it.
+        keys: Its lanes.
+        epoch: When it was handed over; see ``OffsetTracker``.
+        todo: Which part of the work is left, after a first attempt.
+        attempt: Which hand-out is the next, or goes on.
+        requeued_s: When it was requeued first, 0 if never.
+    """
+
+    __slots__ = ("_behind", "attempt", "epoch", "keys", "records", "requeued_s", "todo")
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
         self.keys: frozenset[LaneKey] = frozenset(
             (record.topic, record.key) for record in records if record.key is not None
         )
+        self.epoch = 0
+        self.todo: Any = None
+        self.attempt = 1
+        self.requeued_s = 0.0
         self._behind = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing stands before it in any of its lanes."""
+        return not self._behind
 
     def next_offsets(self) -> dict[Partition, int]:
         """Return the offset after the last record of each partition."""
@@ -45,6 +64,14 @@ class Lanes:
     def __repr__(self) -> str:
         """Tell how many lanes are in use and how many units stand in them."""
         return f"<Lanes {len(self._lanes)} lanes, {sum(map(len, self._lanes.values()))} places>"
+
+    def behind(self, unit: Unit) -> list[Unit]:
+        """Return the units that stand behind this one, which is the first in its lanes."""
+        found: dict[Unit, None] = {}
+        for key in unit.keys:
+            lane = self._lanes[key]
+            found.update(dict.fromkeys(one for one in lane if one is not unit))
+        return list(found)
 
     def add(self, units: Iterable[Unit]) -> list[Unit]:
         """Line up units in their order; return those that may run at once."""

@@ -28,11 +28,30 @@ def _refuse_illegal(part: str, *, what: str) -> None:
         )
 
 
+DEAD_LETTERS = "dlq"
+"""What a topic's dead-letter topic has behind its name."""
+
+
+def dead_letter_topic(kafka_topic: str) -> str:
+    """Return the topic for the dead letters of a Kafka topic; raise InvalidName if too long."""
+    name = f"{kafka_topic}.{DEAD_LETTERS}"
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidName(
+            f"topic {kafka_topic[:40]}…: its dead-letter topic would have {len(name)} characters, "
+            f"Kafka allows {MAX_NAME_LENGTH}; shorten it, or set dead_letter=false"
+        )
+    return name
+
+
 def check_vhost(vhost: str) -> str:
     """Return ``vhost`` if topics can carry it ('' stands for none), else raise InvalidName."""
     if not vhost:
         return ""
     _refuse_illegal(vhost, what="virtual host")
+    if vhost == DEAD_LETTERS:
+        raise InvalidName(
+            f"virtual host {vhost!r}: its topics would be those of dead letters; take another name"
+        )
     if "." in vhost:
         raise InvalidName(
             f"virtual host {vhost!r}: a dot would make its topics' names ambiguous; use '-' or '_'"

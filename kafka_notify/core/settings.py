@@ -16,7 +16,8 @@ from kafka_notify.core.option import Option, options_of, row
 from kafka_notify.core.recordkey import RecordKey
 from kafka_notify.errors import ConfigurationError
 
-_MAX_RECORD_BYTES = 1_000_000_000  # librdkafka's own limit on message.max.bytes
+MAX_RECORD_BYTES = 1_000_000_000
+"""librdkafka's own limit on message.max.bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +158,7 @@ class Settings:
         "The largest record, key and headers included; larger ones raise DeliveryRefused.",
         unit="bytes",
         minimum=1000,
-        maximum=_MAX_RECORD_BYTES,
+        maximum=MAX_RECORD_BYTES,
         librdkafka="message.max.bytes",
     )
     send_buffer_records: int = row(

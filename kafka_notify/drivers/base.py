@@ -37,10 +37,10 @@ class ProducerClient(Protocol):
     def send(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         token: Any = None,
     ) -> None:
         """Queue one record; its report comes from ``poll``. Never blocks. Threads: any.
@@ -63,6 +63,12 @@ class ProducerClient(Protocol):
 
     def trouble(self) -> Trouble | None:
         """Return what keeps the client from all of its brokers by now. Cheap."""
+
+    def ended(self) -> bool:
+        """Tell whether the client will never send again: make a new one. Cheap.
+
+        True once a report has come that ended a gapless client; ``purge`` brings those left.
+        """
 
     def abandon(self) -> None:
         """Forget the client without touching it: called in a child of fork, where it is dead."""
@@ -105,8 +111,18 @@ class ConsumerClient(Protocol):
         Raises BrokerUnavailable or BrokerRefused.
         """
 
-    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
-        """Store the offsets to go on from, synchronously.
+    def notes(self, partitions: Sequence[Partition], timeout_s: float) -> dict[Partition, str]:
+        """Return what the group's last commits left beside their offsets; '' for nothing.
+
+        Raises as ``committed``.
+        """
+
+    def commit(
+        self,
+        next_offsets: Mapping[Partition, int],
+        notes: Mapping[Partition, str] | None = None,
+    ) -> None:
+        """Store the offsets to go on from, synchronously, and a note beside each (see ``notes``).
 
         Raises AssignmentLost when this member may not commit them any more, CommitUnanswered when
         the outcome is unknown, CommitFailed with ``retriable`` for everything else. Blocks at most
@@ -153,11 +169,15 @@ class AdminClient(Protocol):
         partitions: int,
         replication_factor: int,
         timeout_s: float,
+        config: Mapping[str, str] | None = None,
     ) -> dict[str, BrokerError | None]:
         """Create topics; -1 leaves a number to the broker. Return what went wrong for each.
 
-        A topic that exists already counts as created.
+        A topic that exists already counts as created. ``config`` has topic options of Kafka.
         """
+
+    def topic_config(self, topic: str, name: str, timeout_s: float) -> str | None:
+        """Return a topic's option; None if it may not be known. Raises BrokerUnavailable."""
 
     def group_has_members(self, group: str, timeout_s: float) -> bool:
         """Tell whether a consumer group has live members.
@@ -189,11 +209,17 @@ class Driver(Protocol):
         """Where the cluster is, for messages; no secrets."""
 
     def new_producer(
-        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+        self,
+        *,
+        on_report: OnReport,
+        on_problem: OnProblem,
+        settings: Settings | None = None,
+        gapless: bool = False,
     ) -> ProducerClient:
         """Return a new producer; reports and problems come through the callbacks.
 
-        ``settings`` stand in for the driver's own in what concerns sending.
+        ``settings`` stand in for the driver's own in what concerns sending. A ``gapless`` one ends
+        when the cluster refuses records that shared a request: nothing queued behind them is sent.
         """
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> ConsumerClient:

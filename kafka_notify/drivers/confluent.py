@@ -61,11 +61,18 @@ class KafkaDriver:
         return self._address
 
     def new_producer(
-        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+        self,
+        *,
+        on_report: OnReport,
+        on_problem: OnProblem,
+        settings: Settings | None = None,
+        gapless: bool = False,
     ) -> KafkaProducer:
         """Return a new producer."""
         problems = Problems(address=self._address, on_problem=on_problem)
-        config = confluent_config.producer(self._shared, settings or self._settings)
+        config = confluent_config.producer(
+            self._shared, settings or self._settings, gapless=gapless
+        )
         health = Health(problems.forget)
         return KafkaProducer(
             partial(make, Producer, config, problems=problems, health=health),

@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from kafka_notify.drivers.base import OnProblem
 from kafka_notify.drivers.confluent_client import leak, make
 from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
-from kafka_notify.errors import BrokerError, BrokerUnavailable
+from kafka_notify.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from kafka_notify.native import threading, time
 
 _NO_MEMBERS = (None, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
@@ -58,11 +59,17 @@ class KafkaAdmin:
         partitions: int,
         replication_factor: int,
         timeout_s: float,
+        config: Mapping[str, str] | None = None,
     ) -> dict[str, BrokerError | None]:
         """Create topics and wait until they have leaders; see ``AdminClient.create_topics``."""
         deadline = time.monotonic() + timeout_s
         wanted = [
-            NewTopic(name, num_partitions=partitions, replication_factor=replication_factor)
+            NewTopic(
+                name,
+                num_partitions=partitions,
+                replication_factor=replication_factor,
+                config=dict(config or {}),
+            )
             for name in dict.fromkeys(topics)
         ]
         if not wanted:
@@ -77,6 +84,13 @@ class KafkaAdmin:
                 f"partitions within {timeout_s:g} s"
             )
         return outcomes
+
+    def topic_config(self, topic: str, name: str, timeout_s: float) -> str | None:
+        """Return a topic's option; None if it may not be known; see ``AdminClient``."""
+        try:
+            return self._connect().topic_config(topic, name, max(_LEAST_S, timeout_s))
+        except BrokerRefused:
+            return None
 
     def group_has_members(self, group: str, timeout_s: float) -> bool:
         """Tell whether a consumer group has live members; see ``AdminClient``."""
@@ -131,6 +145,16 @@ class _Connection(NamedTuple):
                 return None
             return self._explain(error, doing=f"creating topic {name}")
         return None
+
+    def topic_config(self, topic: str, name: str, timeout_s: float) -> str | None:
+        """Return a topic's option, None if it has no such."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        future = self.client.describe_configs([resource], request_timeout=timeout_s)[resource]
+        try:
+            entry = _result(future, timeout_s).get(name)
+        except KafkaException as error:
+            raise self._explain(error, doing=f"asking for the options of {topic}") from error
+        return None if entry is None else str(entry.value)
 
     def group_state(self, group: str, timeout_s: float) -> ConsumerGroupState | None:
         """Return a consumer group's state; None if there is no such group.

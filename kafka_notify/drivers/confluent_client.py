@@ -57,12 +57,13 @@ class _ClientLog:
     """What the client takes for a logger: passes its lines on, at levels that fit a library.
 
     A lost connection or a fatal error comes as an error callback, too, and is told once there; a
-    fresh cluster makes every first idempotent producer ask again (GETPID).
+    fresh cluster makes every first idempotent producer ask again (GETPID); that a key is
+    experimental is for us to know.
     """
 
     def log(self, level: int, pattern: str, facility: str, name: str, text: str) -> None:
         """Take one line; called inside the client's ``poll``."""
-        if facility in _TOLD_OTHERWISE:
+        if facility in _TOLD_OTHERWISE or (facility == "CONFWARN" and "gapless" in text):
             level = logging.DEBUG
         LOG.log(min(level, logging.WARNING), pattern, facility, name, text)
 

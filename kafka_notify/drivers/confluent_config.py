@@ -127,8 +127,13 @@ def _warn_of_unused_credentials(url: TransportURL, settings: Settings) -> None:
     )
 
 
-def producer(shared: Mapping[str, str | int | float | bool], settings: Settings) -> Config:
-    """Return the keys of a producer: idempotent, acks=all, one bounded time per record."""
+def producer(
+    shared: Mapping[str, str | int | float | bool], settings: Settings, *, gapless: bool = False
+) -> Config:
+    """Return the keys of a producer: idempotent, acks=all, one bounded time per record.
+
+    A ``gapless`` one ends with a fatal error where it would leave out a refused batch.
+    """
     timeout_s = (
         settings.confirm_timeout if settings.delivery == "confirm" else settings.delivery_timeout
     )
@@ -146,6 +151,8 @@ def producer(shared: Mapping[str, str | int | float | bool], settings: Settings)
         # A topic that the brokers create at its first record has a leader some 50 ms later.
         "topic.metadata.refresh.fast.interval.ms": 50,
     }
+    if gapless:
+        config["enable.gapless.guarantee"] = True
     if settings.record_key == "none":
         # Who wants no order wants spread: by default a burst sticks to one partition for 10 ms.
         config["sticky.partitioning.linger.ms"] = 0

@@ -232,7 +232,11 @@ class KafkaConsumer:
 
     # --- offsets
 
-    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self,
+        next_offsets: Mapping[Partition, int],
+        notes: Mapping[Partition, str] | None = None,
+    ) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         if not next_offsets:
             return
@@ -250,6 +254,8 @@ class KafkaConsumer:
             TopicPartition(topic, number, offset)
             for (topic, number), offset in next_offsets.items()
         ]
+        for one in offsets if notes else ():
+            one.metadata = (notes or {}).get(Partition(one.topic, one.partition)) or None
         began = time.monotonic()
         try:
             stored = self._store(offsets)
@@ -281,13 +287,23 @@ class KafkaConsumer:
         self, partitions: Sequence[Partition], timeout_s: float
     ) -> dict[Partition, int | None]:
         """Return the group's committed next offsets; see ``ConsumerClient.committed``."""
-        found = self._ask(
+        found = self._committed(partitions, timeout_s)
+        return {where: one.offset if one.offset >= 0 else None for where, one in found.items()}
+
+    def notes(self, partitions: Sequence[Partition], timeout_s: float) -> dict[Partition, str]:
+        """Return what was left beside the committed offsets (Kafka's commit metadata)."""
+        found = self._committed(partitions, timeout_s)
+        return {where: one.metadata or "" for where, one in found.items()}
+
+    def _committed(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, TopicPartition]:
+        return self._ask(
             lambda left_s: self._client.committed(_topic_partitions(partitions), left_s),
             partitions,
             timeout_s=timeout_s,
             doing=f"reading the offsets of group {self._group}",
         )
-        return {where: offset if offset >= 0 else None for where, offset in found.items()}
 
     def start_offsets(
         self, partitions: Sequence[Partition], timeout_s: float
@@ -307,12 +323,13 @@ class KafkaConsumer:
         # ListOffsets takes -1 and -2 in a timestamp's place (KIP-79); one request per leader,
         # where the watermark call sends one per partition.
         asked = [TopicPartition(topic, number, which) for topic, number in partitions]
-        return self._ask(
+        found = self._ask(
             lambda left_s: self._client.offsets_for_times(asked, left_s),
             partitions,
             timeout_s=timeout_s,
             doing="reading where partitions start or end",
         )
+        return {where: one.offset for where, one in found.items()}
 
     def _ask(
         self,
@@ -321,7 +338,7 @@ class KafkaConsumer:
         *,
         timeout_s: float,
         doing: str,
-    ) -> dict[Partition, int]:
+    ) -> dict[Partition, TopicPartition]:
         if not partitions:
             return {}
         if not self._committer.settle(timeout_s):
@@ -329,12 +346,12 @@ class KafkaConsumer:
                 f"{doing} at {self._address}: it has not answered a commit yet"
             )
 
-        def attempt() -> dict[Partition, int]:
+        def attempt() -> dict[Partition, TopicPartition]:
             found = {}
             for partition in request(max(0.1, timeout_s)):
                 if partition.error is not None:
                     raise KafkaException(partition.error)
-                found[Partition(partition.topic, partition.partition)] = partition.offset
+                found[Partition(partition.topic, partition.partition)] = partition
             return found
 
         retrying = Retrying(

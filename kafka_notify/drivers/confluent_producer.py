@@ -20,7 +20,7 @@ from kafka_notify.drivers.base import OnReport, Trouble
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_errors import Problems, delivery_error
 from kafka_notify.drivers.confluent_health import Health
-from kafka_notify.errors import ClosedError, SendBufferFull
+from kafka_notify.errors import ClosedError, DeliveryError, SendBufferFull
 from kafka_notify.native import threading
 
 LOG = logging.getLogger(__name__)
@@ -58,16 +58,17 @@ class KafkaProducer:
         self._lock = threading.RLock()
         self._serving = threading.RLock()
         self._handing_on = False
+        self._ended = False
         self._first: tuple[str, float] | None = None  # the first record's topic, and when
         self._hurries = 0
 
     def send(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         token: Any = None,
     ) -> None:
         """Queue one record; see ``ProducerClient.send``."""
@@ -82,9 +83,7 @@ class KafkaProducer:
                 retriable=True,
             ) from error
         except KafkaException as error:
-            raise delivery_error(
-                error.args[0], topic=topic, address=self._address, cause=self._problems.last
-            ) from error
+            raise self._failure(error.args[0], topic) from error
 
     def _produce(
         self,
@@ -126,9 +125,7 @@ class KafkaProducer:
             self._hurries = len(_HURRY_AT_S)
             self._problems.forget()
         else:
-            failure = delivery_error(
-                error, topic=topic, address=self._address, cause=self._problems.last
-            )
+            failure = self._failure(error, topic)
         self._on_report(
             token,
             topic,
@@ -137,14 +134,38 @@ class KafkaProducer:
             failure,
         )
 
+    def _failure(self, error: KafkaError, topic: str) -> DeliveryError:
+        failure = delivery_error(
+            error, topic=topic, address=self._address, cause=self._problems.last
+        )
+        if error.code() == KafkaError._FATAL:
+            self._ended = True
+        return failure
+
     def poll(self, timeout_s: float) -> None:
         """Serve delivery reports; wait at most ``timeout_s`` for a first one."""
         with self._serving:
             client = self._client
             if client is not None:
-                client.poll(self._hurry(client, timeout_s))
+                try:
+                    client.poll(self._hurry(client, timeout_s))
+                except KafkaException as error:
+                    self._end(error)
                 if self._health.knows_no_broker:
                     self.renew()
+
+    def _end(self, error: KafkaException) -> None:
+        """Note a fatal error: the client raises it once, ahead of the reports that go with it."""
+        fatal = error.args[0]
+        if not fatal.fatal():
+            raise error
+        self._ended = True
+        if fatal.code() != KafkaError._GAPLESS_GUARANTEE:
+            self._problems.heard(fatal)
+
+    def ended(self) -> bool:
+        """Tell whether the client has met a fatal error, a refused batch if it is gapless."""
+        return self._ended
 
     def _hurry(self, client: Producer, timeout_s: float) -> float:
         """Return how long to poll; until the first report is there, ask for metadata now and then.
@@ -231,4 +252,5 @@ class KafkaProducer:
         client, self._client = self._client, None
         if client is not None:
             client.purge(in_queue=True, in_flight=True, blocking=False)
-            client.flush(_LAST_REPORTS_S)
+            with suppress(KafkaException):  # a fatal error that no poll has met yet
+                client.flush(_LAST_REPORTS_S)

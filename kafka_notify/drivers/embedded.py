@@ -18,7 +18,7 @@ import dataclasses
 import logging
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException, Producer
@@ -158,11 +158,16 @@ class EmbeddedDriver:
         return self._kafka.address
 
     def new_producer(
-        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+        self,
+        *,
+        on_report: OnReport,
+        on_problem: OnProblem,
+        settings: Settings | None = None,
+        gapless: bool = False,
     ) -> KafkaProducer:
         """Return a new producer."""
         return self._kafka.new_producer(
-            on_report=on_report, on_problem=on_problem, settings=settings
+            on_report=on_report, on_problem=on_problem, settings=settings, gapless=gapless
         )
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> KafkaConsumer:
@@ -198,6 +203,7 @@ class EmbeddedAdmin:
         partitions: int,
         replication_factor: int,
         timeout_s: float,
+        config: Mapping[str, str] | None = None,
     ) -> dict[str, BrokerError | None]:
         """Create topics of 4 partitions, whatever is asked for."""
         client = AdminClient({"bootstrap.servers": self._address, "log_level": 0})
@@ -210,6 +216,10 @@ class EmbeddedAdmin:
             return broker_error(
                 error.args[0], doing=f"creating topic {topic} at {self._address} (embedded)"
             )
+        return None
+
+    def topic_config(self, topic: str, name: str, timeout_s: float) -> str | None:
+        """Return None: the mock's topics have no options."""
         return None
 
     def group_has_members(self, group: str, timeout_s: float) -> bool:

@@ -24,7 +24,7 @@ and child have a copy each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kafka_notify.core.settings import Settings
 from kafka_notify.core.url import TransportURL
@@ -52,11 +52,20 @@ class MemoryDriver:
         return self._cluster.address
 
     def new_producer(
-        self, *, on_report: OnReport, on_problem: OnProblem, settings: Settings | None = None
+        self,
+        *,
+        on_report: OnReport,
+        on_problem: OnProblem,
+        settings: Settings | None = None,
+        gapless: bool = False,
     ) -> MemoryProducer:
         """Return a new producer."""
         return MemoryProducer(
-            self._cluster, settings or self._settings, on_report=on_report, on_problem=on_problem
+            self._cluster,
+            settings or self._settings,
+            on_report=on_report,
+            on_problem=on_problem,
+            gapless=gapless,
         )
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> MemoryConsumer:
@@ -91,6 +100,7 @@ class MemoryAdmin:
         partitions: int,
         replication_factor: int,
         timeout_s: float,
+        config: Mapping[str, str] | None = None,
     ) -> dict[str, BrokerError | None]:
         """Create topics; every replication factor will do."""
         return {topic: self._create(topic, partitions) for topic in topics}
@@ -107,6 +117,10 @@ class MemoryAdmin:
             if problem is None:
                 self._cluster.create_topic(topic, partitions)
             return problem
+
+    def topic_config(self, topic: str, name: str, timeout_s: float) -> str | None:
+        """Return None: topics in memory have no options."""
+        return None
 
     def group_has_members(self, group: str, timeout_s: float) -> bool:
         """Tell whether a consumer group has live members."""

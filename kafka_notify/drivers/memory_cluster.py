@@ -169,10 +169,10 @@ class MemoryCluster:
     def append(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None,
-        headers: Sequence[tuple[str, bytes]],
+        headers: Sequence[tuple[str, bytes | None]],
     ) -> Record:
         """Add a record and return it; raise the DeliveryError that stands in its way."""
         refused = self._refused.get(topic)

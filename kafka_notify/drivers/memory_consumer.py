@@ -180,7 +180,18 @@ class MemoryConsumer:
 
     # --- offsets
 
-    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
+    def notes(self, partitions: Sequence[Partition], timeout_s: float) -> dict[Partition, str]:
+        """Return what was left beside the committed offsets; during an outage raise at once."""
+        self._check_open()
+        with self._cluster.changed:
+            self._cluster.check_available(f"reading the offsets of group {self._group.name}")
+            return {partition: self._group.notes.get(partition, "") for partition in partitions}
+
+    def commit(
+        self,
+        next_offsets: Mapping[Partition, int],
+        notes: Mapping[Partition, str] | None = None,
+    ) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         self._check_open()
         with self._cluster.changed:
@@ -197,6 +208,8 @@ class MemoryConsumer:
                         code="UNKNOWN_TOPIC_OR_PART",
                     )
             self._group.committed.update(next_offsets)
+            for partition in next_offsets:
+                self._group.notes[partition] = (notes or {}).get(partition, "")
 
     def _check_may_commit(self, next_offsets: Mapping[Partition, int]) -> None:
         if self._member is not None:

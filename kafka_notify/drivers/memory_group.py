@@ -28,6 +28,7 @@ class Group:
     def __init__(self, name: str) -> None:
         self.name = name
         self.committed: dict[Partition, int] = {}
+        self.notes: dict[Partition, str] = {}
         self.members: list[Member] = []
 
     def target(self, member: Member, partition_counts: Mapping[str, int]) -> set[Partition]:

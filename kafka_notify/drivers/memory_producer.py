@@ -27,9 +27,9 @@ from kafka_notify.errors import (
 
 class _Waiting(NamedTuple):
     topic: str
-    value: bytes
+    value: bytes | None
     key: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     token: Any
     size: int
     deadline: float
@@ -51,6 +51,7 @@ class MemoryProducer:
         *,
         on_report: OnReport,
         on_problem: OnProblem,
+        gapless: bool = False,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
@@ -66,21 +67,26 @@ class MemoryProducer:
         self._bytes = 0
         self._told = False
         self._open = True
+        self._gapless = gapless
+        self._ended = False
 
     def send(
         self,
         topic: str,
-        value: bytes,
+        value: bytes | None,
         *,
         key: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         token: Any = None,
     ) -> None:
         """Queue one record; see ``ProducerClient.send``."""
-        size = len(value) + len(key or b"") + sum(len(name) + len(text) for name, text in headers)
+        size = len(value or b"") + len(key or b"")
+        size += sum(len(name) + len(text or b"") for name, text in headers)
         with self._cluster.changed:
             if not self._open:
                 raise ClosedError(f"the producer of {self._cluster.address} is closed")
+            if self._ended:
+                raise self._behind_a_refused_one(topic)
             self._check_room(topic, size)
             self._bytes += size
             deadline = self._cluster.clock() + self._timeout_s
@@ -126,8 +132,21 @@ class MemoryProducer:
                 )
             except DeliveryError as refused:
                 self._finish(None, refused)
+                self._end_if_gapless()
             else:
                 self._finish(record, None)
+
+    def _end_if_gapless(self) -> None:
+        self._ended = self._gapless
+        while self._ended and self._queued:
+            self._finish(None, self._behind_a_refused_one(self._queued[0].topic))
+
+    def _behind_a_refused_one(self, topic: str) -> DeliveryError:
+        return DeliveryError(
+            f"topic {topic}: not sent, since {self._cluster.address} refused a record before it",
+            topic=topic,
+            retriable=True,
+        )
 
     def _finish(self, record: Record | None, error: DeliveryError | None) -> None:
         self._reports.append(_Report(self._queued.popleft(), record, error))
@@ -197,6 +216,10 @@ class MemoryProducer:
     def trouble(self) -> Trouble | None:
         """Return None: this process reaches its own memory, and what fails is reported on."""
         return None
+
+    def ended(self) -> bool:
+        """Tell whether a record was refused, of a gapless producer."""
+        return self._ended
 
     def abandon(self) -> None:
         """Forget everything, in a child of fork."""

@@ -8,37 +8,33 @@ time is bounded here, by the listener's window.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kafka_notify.core.events import Abandoned, Monitor, RequeuedAtStop, StillRequeued
+from kafka_notify.core.events import Abandoned, Monitor
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Notification, Partition, Record
+from kafka_notify.errors import UndecodableRecord
 from kafka_notify.native import threading, time
 from kafka_notify.oslo.waiting import Bell, current_thread_id
 from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.inhand import InHand
+from kafka_notify.runtime.redelivery import Redelivery, Todo
+from kafka_notify.runtime.stuck import Stuck
 
-_FIRST_WAIT_S = 0.1
-_LONGEST_WAIT_S = 30.0
 _END_LOOK_S = 0.05  # between two looks whether the intake has ended
 _ABANDONED_LOOK_S = 1.0
-_TELL_FROM_ATTEMPT = 4  # and at every doubling: after 0.7 s, 13 s, 4 min, 13 min…
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A unit on its way through the endpoints: which of its records are out, which come again."""
+    """A unit on its way through the endpoints: which of its messages are out, which come again."""
 
     unit: Unit
-    records: Sequence[Record]
-    attempt: int = 1
     out: set[Message] = field(default_factory=set)
-    again: list[Record] = field(default_factory=list)
-    since_s: float = 0.0  # monotonic; when it was handed out first
+    again: list[Message] = field(default_factory=list)
+    dead: list[tuple[Record, int, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -53,66 +49,97 @@ class Message:
 class Handover:
     """The hands of one listener (see ``Hands``), and the queue that oslo.messaging polls.
 
-    Threads: any for ``settle``; one for ``take``. Requeued notifications are handed out again
-    after 0.1 s, doubled up to 30 s; meanwhile their keys wait, and others do not.
+    Threads: any for ``settle``; one for ``take``. Requeued notifications are handed out again as
+    ``Redelivery`` says; meanwhile their keys wait, and others do not.
     """
 
-    def __init__(self, decoder: Decoder, *, group: str, monitor: Monitor, bell: Bell) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        *,
+        group: str,
+        monitor: Monitor,
+        bell: Bell,
+        discards: bool = False,
+        stuck: Stuck | None = None,
+    ) -> None:
         self._decoder = decoder
         self._group = group
         self._monitor = monitor
         self._bell = bell
-        self._account = InHand()
+        self._stuck = stuck
         self._lock = threading.Lock()
-        self._ready: deque[Delivery] = deque()
-        self._parked: list[tuple[float, int, Delivery]] = []
-        self._number = itertools.count()
+        self._ready: deque[Unit] = deque()
         self._running: dict[int, Delivery] = {}  # by the thread of its endpoint
         self._abandoned: deque[Message] = deque()
         self._stopping = False
+        self.account = InHand(discards=discards)
+        self.on_finished: Callable[[Unit], None] | None = None
+        self.redelivery: Redelivery | None = None
 
     def __repr__(self) -> str:
         """Tell how much is in hand."""
-        return f"<Handover {self._account.total} records in hand, {len(self._parked)} parked>"
+        return f"<Handover {self.account.total} records in hand>"
 
     def after_fork_in_child(self) -> None:
         """Have locks that no thread of the parent holds."""
         self._lock = threading.Lock()
-        self._account.after_fork_in_child()
+        self.account.after_fork_in_child()
+        if self.redelivery is not None:
+            self.redelivery.after_fork_in_child()
 
     # --- for the intake
 
     @property
     def in_hand(self) -> int:
-        """How many records are committed and not settled, the parked ones included."""
-        return self._account.total
+        """How many records were handed over and are not settled, the parked ones included."""
+        return self.account.total
+
+    @property
+    def busy(self) -> int:
+        """How many of them take room; see ``InHand.busy``."""
+        return self.account.busy
 
     def hand_over(self, units: Collection[Unit]) -> None:
-        """Take committed units in their order. Never blocks."""
-        self._make_ready(self._account.add(units))
+        """Take units in their order. Never blocks."""
+        self._make_ready(self.account.add(units))
 
     def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are in hand; tell whether that is so."""
-        return self._account.wait_for_room(at_most, timeout_s)
+        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
+        return self.account.wait_for_room(at_most, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions is out; None: until none is in hand."""
-        return self._account.drain(partitions, timeout_s)
+        if partitions is None and self.redelivery is not None:
+            self.redelivery.hurry()
+        return self.account.drain(partitions, timeout_s)
+
+    def discard(self, partitions: Iterable[Partition] | None) -> int:
+        """Drop what is not out; see ``Hands``."""
+        dropped = self.account.discard(partitions)
+        if dropped and self.redelivery is not None:
+            self.redelivery.drop_discarded()
+        return dropped
+
+    def tell_stuck(self) -> None:
+        """Report the endpoints that take too long."""
+        if self._stuck is not None:
+            self._stuck.tell()
 
     # --- for oslo.messaging
 
     def take(self, timeout_s: float, is_over: Callable[[], bool]) -> list[Message]:
         """Return the next unit's notifications, none after ``timeout_s``.
 
-        Once stopping, it waits until ``is_over``: what is committed is still handed out.
+        Once stopping, it waits until ``is_over``: what is in hand is still handed out.
         """
         deadline = time.monotonic() + timeout_s
         while True:
             self._bell.silence()
             self._settle_abandoned()
-            delivery = self._next()
-            if delivery is not None:
-                messages = self._hand_out(delivery)
+            unit = self._next()
+            if unit is not None:
+                messages = self._hand_out(unit)
                 if messages:
                     return messages
                 continue
@@ -125,12 +152,11 @@ class Handover:
                 left_s = _END_LOOK_S
             elif left_s <= 0:
                 return []
-            self._bell.wait(min(left_s, self._until_due_s(), _ABANDONED_LOOK_S))
+            self._bell.wait(min(left_s, _ABANDONED_LOOK_S))
 
     def stop(self) -> None:
-        """Hand out what is parked once more, at once; what is requeued from now on is given up."""
-        with self._lock:
-            self._stopping = True
+        """Hand out what is in hand, and return nothing more once that is all."""
+        self._stopping = True
         self._bell.ring()
 
     def begin(self, message: Message) -> None:
@@ -140,8 +166,12 @@ class Handover:
         """
         here = current_thread_id()
         before = self._running.get(here)
+        if before is message.delivery:
+            return
         self._running[here] = message.delivery
-        if before is not None and before is not message.delivery:
+        if self._stuck is not None:
+            self._stuck.begin(message.delivery.unit, here)
+        if before is not None:
             for left in list(before.out):
                 self.abandon(left)
 
@@ -165,53 +195,65 @@ class Handover:
                 return
             delivery.out.remove(message)
             if requeue:
-                delivery.again.append(message.record)
+                delivery.again.append(message)
             if delivery.out:
                 return
-            self._running.pop(current_thread_id(), None)
-        if not delivery.again:
-            self._make_ready(self._account.finish(delivery.unit))
-        elif self._stopping:
-            self._give_up(message, delivery.again)
-            self._make_ready(self._account.finish(delivery.unit))
+            here = current_thread_id()
+            self._running.pop(here, None)
+        if self._stuck is not None:
+            self._stuck.end(here)
+        if (delivery.again or delivery.dead) and self.redelivery is not None:
+            self.redelivery.take(delivery.unit, _todo(delivery))
         else:
-            self._park(delivery, message)
+            self.finish(delivery.unit)
+
+    # --- for the redelivery
+
+    def start(self, unit: Unit) -> None:
+        """Have a unit handed out by the next poll."""
+        self._make_ready([unit])
+
+    def finish(self, unit: Unit) -> None:
+        """Account for a unit that is done."""
+        if self.on_finished is not None:
+            self.on_finished(unit)
+        self._make_ready(self.account.finish(unit))
 
     # --- within
 
-    def _make_ready(self, units: Iterable[Unit]) -> None:
-        deliveries = [Delivery(unit, unit.records) for unit in units]
-        if deliveries:
+    def _make_ready(self, units: Sequence[Unit]) -> None:
+        if units:
             with self._lock:
-                self._ready.extend(deliveries)
+                self._ready.extend(units)
             self._bell.ring()
 
-    def _next(self) -> Delivery | None:
+    def _next(self) -> Unit | None:
         with self._lock:
-            now = time.monotonic()
-            if not (self._parked and (self._stopping or self._parked[0][0] <= now)):
-                return self._ready.popleft() if self._ready else None
-            delivery = heapq.heappop(self._parked)[2]
-        self._account.take_up(delivery.unit)
-        return delivery
+            return self._ready.popleft() if self._ready else None
 
-    def _until_due_s(self) -> float:
-        with self._lock:
-            if not self._parked:
-                return float("inf")
-            return max(0.0, self._parked[0][0] - time.monotonic())
-
-    def _hand_out(self, delivery: Delivery) -> list[Message]:
+    def _hand_out(self, unit: Unit) -> list[Message]:
+        if not self.account.begin(unit):
+            self.finish(unit)
+            return []
+        delivery = Delivery(unit)
         messages = []
-        for record in delivery.records:
-            notification = self._decoder.decode(record)
-            if notification is not None:
+        for record in unit.records:
+            if unit.todo is not None and record not in unit.todo:
+                continue  # done, or dead, in an earlier attempt
+            try:
+                notification = self._decoder.decode(record)
+            except UndecodableRecord as error:
+                delivery.dead.append((record, 0, str(error)))
+            else:
                 messages.append(Message(delivery, record, notification))
         delivery.out.update(messages)
-        delivery.since_s = delivery.since_s or time.monotonic()
-        if not messages:
-            self._make_ready(self._account.finish(delivery.unit))
-        return messages
+        if messages:
+            return messages
+        if delivery.dead and self.redelivery is not None:
+            self.redelivery.take(unit, _todo(delivery))
+        else:
+            self.finish(unit)
+        return []
 
     def _settle_abandoned(self) -> None:
         while self._abandoned:
@@ -222,30 +264,14 @@ class Handover:
                 )
                 self.settle(message, requeue=False)
 
-    def _park(self, delivery: Delivery, message: Message) -> None:
-        if delivery.attempt >= _TELL_FROM_ATTEMPT and delivery.attempt.bit_count() == 1:
-            self._monitor.emit(
-                StillRequeued(
-                    group=self._group,
-                    message_id=message.notification.message_id,
-                    attempts=delivery.attempt,
-                    waited_s=time.monotonic() - delivery.since_s,
-                )
-            )
-        wait_s = min(_FIRST_WAIT_S * 2.0 ** min(delivery.attempt - 1, 30), _LONGEST_WAIT_S)
-        delivery.records, delivery.again = delivery.again, []
-        delivery.attempt += 1
-        self._account.set_aside(delivery.unit)
-        with self._lock:
-            entry = (time.monotonic() + wait_s, next(self._number), delivery)
-            heapq.heappush(self._parked, entry)
-        self._bell.ring()
 
-    def _give_up(self, message: Message, records: Sequence[Record]) -> None:
-        self._monitor.emit(
-            RequeuedAtStop(
-                group=self._group,
-                records=len(records),
-                message_id=message.notification.message_id,
-            )
-        )
+def _todo(delivery: Delivery) -> Todo:
+    records = [message.record for message in delivery.again]
+    first = delivery.again[0] if delivery.again else None
+    return Todo(
+        dead=delivery.dead,
+        records=records,
+        work=records,
+        error="its endpoint raised, or asked for it" if records else "",
+        message_id=first.notification.message_id if first is not None else None,
+    )

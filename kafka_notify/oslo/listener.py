@@ -18,9 +18,13 @@ from kafka_notify.native import time
 from kafka_notify.oslo.handover import Handover, Message
 from kafka_notify.oslo.waiting import aside, new_bell
 from kafka_notify.runtime import fork
+from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.intake import Intake
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
+from kafka_notify.runtime.policies import commits_of, policy_of
+from kafka_notify.runtime.redelivery import Redelivery
+from kafka_notify.runtime.stuck import Stuck
 from kafka_notify.runtime.transport import NotificationTransport
 
 _POLL_S = 1.0  # one poll without anything; the server polls again
@@ -84,10 +88,24 @@ class PollListener(base.PollStyleListener):
     ) -> None:
         super().__init__()
         self._transport = transport
-        decoder = Decoder(monitor=transport.monitor, counters=transport.counters)
-        self._handover = Handover(decoder, group=group, monitor=transport.monitor, bell=new_bell())
+        settings = transport.settings
+        policy = policy_of(settings.commit_policy)
+        self._handover = Handover(
+            Decoder(monitor=transport.monitor, counters=transport.counters),
+            group=group,
+            monitor=transport.monitor,
+            bell=new_bell(),
+            discards=policy is CommitPolicy.AFTER_DISPATCH,
+            stuck=Stuck(settings.stuck_after, group=group, monitor=transport.monitor),
+        )
+        self._handover.redelivery = Redelivery.of(self._handover, group=group, transport=transport)
         self._intake = Intake(
-            transport, group=group, topics=topics, batch=batch, hands=self._handover
+            transport,
+            group=group,
+            topics=topics,
+            batch=batch,
+            hands=self._handover,
+            commits=commits_of(policy),
         )
         self._stopped_at_s: float | None = None
 

@@ -13,9 +13,15 @@ NAMES = (
     "dispatched",
     "undecodable",
     "endpoint_errors",
+    "requeued",
+    "dead_lettered",
+    "dead_letters_failed",
+    "duplicates",
 )
-"""sent: handed to the client · confirmed, failed: by delivery report · received: committed for
-dispatch · dispatched: through their endpoints · undecodable: skipped · endpoint_errors: raised."""
+"""sent: handed to the client · confirmed, failed: by delivery report · received: taken for
+dispatch · dispatched: through their endpoints · undecodable: no notification · endpoint_errors:
+raised · requeued: parked to come again · dead_lettered, dead_letters_failed: written to a
+dead-letter topic, or not yet · duplicates: skipped, since their message_id had come before."""
 
 
 class Counters:

@@ -17,18 +17,18 @@ class Decoder:
         self._monitor = monitor
         self._counters = counters
 
-    def decode(self, record: Record) -> Notification | None:
-        """Return the record's notification, or None when it was counted, told and skipped."""
+    def decode(self, record: Record) -> Notification:
+        """Return the record's notification; raise UndecodableRecord, counted and told."""
         try:
             message = decode(record.value)
             if message.priority not in PRIORITIES:
                 raise UndecodableRecord(f"no notification: its priority is {message.priority!r}")
         except UndecodableRecord as error:
-            self.skip(record, str(error))
-            return None
+            self.tell(record, str(error))
+            raise
         return message
 
-    def skip(self, record: Record, reason: str) -> None:
+    def tell(self, record: Record, reason: str) -> None:
         """Count and tell a record that no endpoint can get."""
         self._counters.add("undecodable")
         self._monitor.emit(
@@ -39,3 +39,11 @@ class Decoder:
                 reason=reason,
             )
         )
+
+
+def message_id_of(record: Record) -> str | None:
+    """Return a record's message_id, None if it has none that can be read."""
+    try:
+        return decode(record.value).message_id
+    except UndecodableRecord:
+        return None

@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notifications to endpoints: filter, call. Whether they are committed is not its business."""
+"""Notifications to endpoints: filter, call, and what they answer. Commits are not its business."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from kafka_notify.core.events import EndpointFailed, Monitor
 from kafka_notify.core.filters import NotificationFilter
 from kafka_notify.core.lanes import Unit
-from kafka_notify.core.message import PRIORITIES, Notification, Record
+from kafka_notify.core.message import PRIORITIES, Notification, NotificationResult, Record
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
-from kafka_notify.errors import InvalidEndpoint
+from kafka_notify.errors import InvalidEndpoint, UndecodableRecord
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.decoder import Decoder
+from kafka_notify.runtime.endpoint_loop import EndpointLoop
+from kafka_notify.runtime.redelivery import Todo
+from kafka_notify.runtime.seen import Seen
 
 _Call = tuple["NotificationFilter | None", Callable[..., Any]]
+_BatchCall = tuple[_Call, Sequence[Record]]
 
 
 class Dispatcher:
     """Call the endpoints of one listener. Threads: any; errors of endpoints are told, not raised.
 
+    Coroutine functions run on a loop of the listener's own. With ``requeues`` an endpoint that
+    returns REQUEUE, or raises, is called again; those that have handled a notification are not.
     Raises InvalidEndpoint for an endpoint without a method named after a priority.
     """
 
@@ -31,47 +37,96 @@ class Dispatcher:
         *,
         monitor: Monitor,
         counters: Counters,
+        requeues: bool = False,
+        deduplicate: int = 0,
     ) -> None:
         self._serializer = serializer or NoOpSerializer()
         self._monitor = monitor
         self._counters = counters
+        self._requeues = requeues
         self._decoder = Decoder(monitor=monitor, counters=counters)
         self._calls = _calls_by_priority(endpoints)
+        self._seen = Seen(deduplicate) if deduplicate else None
+        self._loop = EndpointLoop("kafka-notify-endpoints")
 
     @property
     def priorities(self) -> tuple[str, ...]:
         """The priorities that any endpoint wants."""
         return tuple(self._calls)
 
-    def run(self, unit: Unit) -> None:
-        """Dispatch the one record of a unit."""
-        record = unit.records[0]
-        message = self._decode(record)
-        if message is not None:
-            for screen, call in self._calls.get(message.priority, ()):
-                if self._wanted(screen, call, message):
-                    self._call(call, (message,), _arguments(message))
-            self._counters.add("dispatched")
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's loop and locks."""
+        self._loop.after_fork_in_child()
+        if self._seen is not None:
+            self._seen.after_fork_in_child()
 
-    def _decode(self, record: Record) -> Notification | None:
-        message = self._decoder.decode(record)
-        if message is None:
+    def close(self) -> None:
+        """End the loop of coroutine endpoints. Idempotent."""
+        self._loop.close()
+
+    def run(self, unit: Unit) -> Todo | None:
+        """Dispatch the one record of a unit; return what is left to do."""
+        record = unit.records[0]
+        try:
+            message = self._decode(record)
+        except UndecodableRecord as error:
+            return Todo(dead=[(record, 0, str(error))])
+        if unit.todo is None and self._is_duplicate(message):
             return None
+        calls: Sequence[_Call] = unit.todo or self._calls.get(message.priority, ())
+        left: list[_Call] = []
+        trouble = ""
+        for one in calls:
+            screen, call = one
+            if self._wanted(screen, call, message):
+                asked = self._call(call, (message,), _arguments(message))
+                if asked:
+                    trouble = asked
+                    left.append(one)
+        if left:
+            return Todo(
+                records=unit.records, work=left, error=trouble, message_id=message.message_id
+            )
+        self._handled((message,))
+        return None
+
+    def _decode(self, record: Record) -> Notification:
+        message = self._decoder.decode(record)
         try:
             ctxt = self._serializer.deserialize_context(message.ctxt)
             payload = self._serializer.deserialize_entity(ctxt, message.payload)
-        except Exception as error:  # noqa: BLE001 - user code
-            self._decoder.skip(record, f"its serializer raised {error!r}")
-            return None
+        except Exception as error:
+            reason = f"its serializer raised {error!r}"
+            self._decoder.tell(record, reason)
+            raise UndecodableRecord(reason) from error
         return message._replace(ctxt=ctxt, payload=payload)
+
+    def _is_duplicate(self, message: Notification) -> bool:
+        if self._seen is None or not self._seen.has(message.message_id):
+            return False
+        self._counters.add("duplicates")
+        return True
+
+    def _handled(self, messages: Sequence[Notification]) -> None:
+        self._counters.add("dispatched", len(messages))
+        if self._seen is not None:
+            for message in messages:
+                self._seen.add(message.message_id)
 
     def _call(
         self, call: Callable[..., Any], messages: Sequence[Notification], arguments: Sequence[Any]
-    ) -> None:
+    ) -> str:
+        """Return why an endpoint wants to be called again, '' if it does not."""
         try:
-            call(*arguments)
+            result = call(*arguments)
+            if isinstance(result, Coroutine):
+                result = self._loop.run(result)
         except BaseException as error:  # noqa: BLE001 - user code; sys.exit ends no worker
             self._tell_failed(call, messages, error)
+            return f"{_name(call)} raised {error!r}" if self._requeues else ""
+        if self._requeues and result == NotificationResult.REQUEUE:
+            return f"{_name(call)} asked for it"
+        return ""
 
     def _wanted(
         self, screen: NotificationFilter | None, call: Callable[..., Any], message: Notification
@@ -97,7 +152,7 @@ class Dispatcher:
         self._counters.add("endpoint_errors")
         self._monitor.emit(
             EndpointFailed(
-                endpoint=getattr(call, "__qualname__", repr(call)),
+                endpoint=_name(call),
                 message_ids=[message.message_id for message in messages],
                 error=error,
             )
@@ -108,21 +163,66 @@ class BatchDispatcher(Dispatcher):
     """Same as Dispatcher, but each endpoint is called with a list of its notifications.
 
     The list's items are upstream's: dicts of ctxt, publisher_id, event_type, payload, metadata.
+    An endpoint that asks to be called again gets its whole list again.
     """
 
-    def run(self, unit: Unit) -> None:
+    def run(self, unit: Unit) -> Todo | None:
         """Dispatch a batch: one call per priority and endpoint that wants some of it."""
-        by_priority: dict[str, list[Notification]] = {}
-        for record in unit.records:
-            message = self._decode(record)
-            if message is not None:
-                by_priority.setdefault(message.priority, []).append(message)
-        for priority, messages in by_priority.items():
-            for screen, call in self._calls.get(priority, ()):
-                wanted = [one for one in messages if self._wanted(screen, call, one)]
-                if wanted:
-                    self._call(call, wanted, ([_as_dict(message) for message in wanted],))
-            self._counters.add("dispatched", len(messages))
+        todo = Todo()
+        messages: dict[Record, Notification] = {}
+        by_priority: dict[str, list[Record]] = {}
+        for record in unit.records if unit.todo is None else _records_of(unit.todo):
+            if record not in unit.records:
+                continue  # its partition went away meanwhile
+            try:
+                message = self._decode(record)
+            except UndecodableRecord as error:
+                todo.dead.append((record, 0, str(error)))
+                continue
+            if unit.todo is None and self._is_duplicate(message):
+                continue
+            messages[record] = message
+            by_priority.setdefault(message.priority, []).append(record)
+        work: list[_BatchCall] = unit.todo or [
+            (call, records)
+            for priority, records in by_priority.items()
+            for call in self._calls.get(priority, ())
+        ]
+        left = self._call_all(work, messages, todo)
+        again = dict.fromkeys(record for _, records in left for record in records)
+        if again:
+            todo.records, todo.work = tuple(again), left
+            todo.message_id = messages[todo.records[0]].message_id
+        self._handled([message for one, message in messages.items() if one not in again])
+        return todo if todo.dead or again else None
+
+    def _call_all(
+        self, work: Sequence[_BatchCall], messages: dict[Record, Notification], todo: Todo
+    ) -> list[_BatchCall]:
+        """Call endpoints with their lists; return those that want theirs again."""
+        left: list[_BatchCall] = []
+        for one, records in work:
+            screen, call = one
+            wanted = [
+                record
+                for record in records
+                if record in messages and self._wanted(screen, call, messages[record])
+            ]
+            if wanted:
+                found = [messages[record] for record in wanted]
+                asked = self._call(call, found, ([_as_dict(message) for message in found],))
+                if asked:
+                    todo.error = asked
+                    left.append((one, wanted))
+        return left
+
+
+def _records_of(work: Sequence[_BatchCall]) -> dict[Record, None]:
+    return dict.fromkeys(record for _, records in work for record in records)
+
+
+def _name(call: Callable[..., Any]) -> str:
+    return str(getattr(call, "__qualname__", repr(call)))
 
 
 def _calls_by_priority(endpoints: Sequence[Any]) -> dict[str, list[_Call]]:

@@ -7,47 +7,72 @@ It says what may run; who runs it, and how, is not known here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-from kafka_notify.core.lanes import Lanes, Unit
+from kafka_notify.core.lanes import LaneKey, Lanes, Unit
 from kafka_notify.core.message import Partition
 from kafka_notify.native import threading
 
 
 class Hands(Protocol):
-    """Whoever takes committed units from an intake. Threads: the intake's."""
+    """Whoever takes units from an intake, and finishes them. Threads: the intake's."""
+
+    on_finished: Callable[[Unit], None] | None
+    """Called with each unit that is finished, in whichever thread; the commit policy sets it."""
 
     @property
     def in_hand(self) -> int:
         """How many records were handed over and are not finished yet."""
 
+    @property
+    def busy(self) -> int:
+        """How many of them take room; those behind a requeued one need not, if uncommitted."""
+
     def hand_over(self, units: Collection[Unit]) -> None:
-        """Take committed units in their order. Never blocks."""
+        """Take units in their order. Never blocks."""
 
     def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are in hand; tell whether that is so."""
+        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until none of these partitions' records (None: any) is in hand; return those left.
 
-        Records that wait for a time of their own need not be waited for.
+        With partitions, records that wait for a time of their own need not be waited for.
         """
+
+    def discard(self, partitions: Iterable[Partition] | None) -> int:
+        """Drop these partitions' records (None: all) that no endpoint has begun; count them."""
+
+    def tell_stuck(self) -> None:
+        """Report the endpoints that take longer than ``stuck_after``."""
 
 
 class InHand:
     """Units from hand-over to finish, those of one lane one after the other. Threads: any."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, discards: bool) -> None:
+        """``discards`` tells that ``begin`` is called before each unit, and ``discard`` works."""
+        self.discards = discards
         self._lanes = Lanes()
         self._state = threading.Condition()
-        self._running: Counter[Partition] = Counter()  # records of units that may run
+        self._may_run: Counter[Partition] = Counter()  # records of units that nothing holds up
+        self._waiting: set[Unit] = set()  # those that have not begun
+        self._aside: set[Unit] = set()
+        self._held_up: set[Unit] = set()  # behind one that is aside
+        self._held_keys: Counter[LaneKey] = Counter()
+        self._held_up_records = 0
         self._total = 0
 
     @property
     def total(self) -> int:
         """How many records are in hand, those set aside included."""
         return self._total
+
+    @property
+    def busy(self) -> int:
+        """How many of them take room: what can be discarded, and is held up, need not."""
+        return self._total - self._held_up_records if self.discards else self._total
 
     def after_fork_in_child(self) -> None:
         """Have a lock that no thread of the parent holds."""
@@ -57,16 +82,30 @@ class InHand:
         """Take units in their order; return those that may run at once."""
         with self._state:
             self._total += sum(len(unit.records) for unit in units)
+            if self.discards:
+                self._waiting.update(units)
             ready = self._lanes.add(units)
             for unit in ready:
                 self._count(unit, 1)
+            if self._held_keys:
+                self._hold_up(unit for unit in units if not unit.is_first)
             return ready
+
+    def begin(self, unit: Unit) -> bool:
+        """Note that a unit is about to run; tell whether anything of it is left."""
+        with self._state:
+            self._waiting.discard(unit)
+            return bool(unit.records)
 
     def finish(self, unit: Unit) -> list[Unit]:
         """Take a unit out of the account; return those that may run now."""
         with self._state:
+            self._waiting.discard(unit)
+            if unit in self._aside:
+                self._let_go(unit)
+            else:
+                self._count(unit, -1)
             self._total -= len(unit.records)
-            self._count(unit, -1)
             ready = self._lanes.finish(unit)
             for following in ready:
                 self._count(following, 1)
@@ -77,21 +116,99 @@ class InHand:
         """Note that a unit waits for a time of its own, and those of its lanes behind it."""
         with self._state:
             self._count(unit, -1)
+            self._aside.add(unit)
+            self._held_keys.update(unit.keys)
+            self._hold_up(self._lanes.behind(unit))
+            if self.discards:
+                self._waiting.add(unit)
             self._state.notify_all()
 
     def take_up(self, unit: Unit) -> None:
         """End what ``set_aside`` began."""
         with self._state:
+            self._let_go(unit)
             self._count(unit, 1)
+            if self.discards:
+                self._waiting.add(unit)
+
+    def pause(self, unit: Unit) -> None:
+        """Note that a unit that is aside, and has begun, waits again."""
+        with self._state:
+            if self.discards:
+                self._waiting.add(unit)
+
+    def give_back(self, unit: Unit) -> None:
+        """Drop a unit that has begun, and those behind it, for whoever reads them next."""
+        with self._state:
+            self._count(unit, -1)
+            for one in (unit, *self._lanes.behind(unit)):
+                self._drop(one)
+            self._state.notify_all()
+
+    def give_back_aside(self) -> None:
+        """Drop all units that are aside, and those behind them, for whoever reads them next."""
+        with self._state:
+            for unit in (*self._aside, *self._held_up):
+                self._drop(unit)
+            self._state.notify_all()
+
+    def _drop(self, unit: Unit) -> None:
+        self._total -= len(unit.records)
+        if unit in self._held_up:
+            self._held_up_records -= len(unit.records)
+        unit.records = ()
+
+    def _let_go(self, unit: Unit) -> None:
+        self._aside.discard(unit)
+        self._held_keys -= Counter(unit.keys)
+        for one in self._lanes.behind(unit):
+            if one in self._held_up and not any(key in self._held_keys for key in one.keys):
+                self._held_up.remove(one)
+                self._held_up_records -= len(one.records)
+
+    def _hold_up(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            if unit not in self._held_up and any(key in self._held_keys for key in unit.keys):
+                self._held_up.add(unit)
+                self._held_up_records += len(unit.records)
 
     def _count(self, unit: Unit, change: int) -> None:
         for record in unit.records:
-            self._running[record.where] += change
+            self._may_run[record.where] += change
+
+    def discard(self, partitions: Iterable[Partition] | None) -> int:
+        """Drop the records of these partitions (None: all) from units that have not begun.
+
+        The units stay, with what is left of them, until they are finished. Returns how many.
+        """
+        unwanted = None if partitions is None else frozenset(partitions)
+        dropped = 0
+        with self._state:
+            for unit in self._waiting:
+                kept = (
+                    ()
+                    if unwanted is None
+                    else tuple(one for one in unit.records if one.where not in unwanted)
+                )
+                if len(kept) == len(unit.records):
+                    continue
+                counts = unit.is_first and unit not in self._aside
+                if counts:
+                    self._count(unit, -1)
+                if unit in self._held_up:
+                    self._held_up_records -= len(unit.records) - len(kept)
+                dropped += len(unit.records) - len(kept)
+                unit.records = kept
+                if counts:
+                    self._count(unit, 1)
+            self._total -= dropped
+            self._state.notify_all()
+        return dropped
 
     def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are in hand; tell whether that is so."""
+        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
         with self._state:
-            return self._state.wait_for(lambda: self._total <= at_most, timeout_s)
+            return self._state.wait_for(lambda: self.busy <= at_most, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record is in hand; return those left.
@@ -104,7 +221,7 @@ class InHand:
         def left() -> int:
             if watched is None:
                 return self._total
-            return sum(self._running[one] for one in watched)
+            return sum(self._may_run[one] for one in watched)
 
         with self._state:
             self._state.wait_for(lambda: left() == 0, timeout_s)

@@ -1,39 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The receiving side: one thread that owns the consumer of one listener.
 
-It takes records, commits them synchronously, and only then hands them to the workers: at most
-once, the rule of the deployment guide. A crash loses at most what is committed and not yet
-through its endpoints, ``dispatch_window`` records (or one batch, if that is larger).
+It takes records and serves the group; its commit policy says when they are committed and when
+they are handed to the workers.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kafka_notify.core import events
 from kafka_notify.core.batching import Batcher, BatchRule
-from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import ConsumerClient
 from kafka_notify.errors import (
-    AssignmentLost,
     BrokerError,
     BrokerRefused,
     BrokerUnavailable,
-    CommitFailed,
-    CommitUnanswered,
     ConsumerFenced,
     KafkaNotifyError,
 )
 from kafka_notify.native import threading
 from kafka_notify.runtime import coordinator
+from kafka_notify.runtime.commit_before import CommitBefore
+from kafka_notify.runtime.commits import Commits
 from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
 from kafka_notify.runtime.inhand import Hands
 from kafka_notify.runtime.starting import Starting
 from kafka_notify.runtime.transport import NotificationTransport
 
 _KEEPALIVE_S = 1.0  # how long a full window may keep the thread from serving its client
+_LOOK_S = 1.0  # between two looks for endpoints that are stuck
 _STARTING_POLL_S = 0.1  # while start() waits
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -49,21 +47,32 @@ class Intake:
         topics: Sequence[str],
         batch: BatchRule | None,
         hands: Hands,
+        commits: Callable[..., Commits] = CommitBefore,
     ) -> None:
         self._driver = transport.driver
         self._settings = transport.settings
         self._monitor = transport.monitor
-        self._counters = transport.counters
         self._report_problem = transport.report_problem
         self._group = group
         self._topics = topics
         self._batcher = Batcher(batch)
-        # A batch that fills while another is in the endpoints needs twice its size.
-        self._window = max(self._settings.dispatch_window, 2 * batch.size if batch else 1)
         self._hands = hands
+        # A batch that fills while another is in the endpoints needs twice its size.
+        window = max(self._settings.dispatch_window, 2 * batch.size if batch else 1)
+        self._commits = commits(
+            self,
+            hands,
+            self._batcher,
+            window=window,
+            group=group,
+            settings=self._settings,
+            monitor=self._monitor,
+            counters=transport.counters,
+        )
         self._consumer: ConsumerClient | None = None
         self._owned: set[Partition] = set()
-        self._gone: set[Partition] = set()
+        self.gone: set[Partition] = set()
+        self._look_at_s = 0.0
         self._pending: list[Record] = []
         self._ending = False
         self._stopping = threading.Event()
@@ -189,22 +198,29 @@ class Intake:
         )
 
     def _cycle(self) -> None:
-        room = self._room()
+        room = min(self._commits.room(), self._settings.max_poll_records)
         now = time.monotonic()
-        if room:
+        if room > 0:
             records = self._take(room, self._batcher.wait_s(now, self._longest_poll_s))
             now = time.monotonic()
-            units = self._batcher.add(records, now)
+            units = self._batcher.add(self._commits.sift(records), now)
         else:
             self._wait_for_room()
             units = []
         units += self._batcher.due(now)
         if units:
-            self._commit_and_hand_over(units)
+            self._commits.accept(units)
+        self._look_after(now)
+
+    def _look_after(self, now: float) -> None:
+        self._commits.work()
+        if now >= self._look_at_s:
+            self._look_at_s = now + _LOOK_S
+            self._hands.tell_stuck()
 
     @property
     def _longest_poll_s(self) -> float:
-        longest = self._settings.kafka_consumer_timeout
+        longest = min(self._settings.kafka_consumer_timeout, self._commits.longest_wait_s)
         return min(longest, _STARTING_POLL_S) if self._starting.is_on else longest
 
     def _take(self, room: int, wait_s: float) -> list[Record]:
@@ -212,7 +228,7 @@ class Intake:
         if self._pending:
             records, self._pending = self._pending[:room], self._pending[room:]
             return records
-        return self._client().take(room, wait_s)
+        return self.client().take(room, wait_s)
 
     def _serve(self, consumer: ConsumerClient, wait_s: float) -> None:
         """Serve the client's callbacks; partitions assigned by one of them may yield a record."""
@@ -220,63 +236,25 @@ class Intake:
         taken = consumer.take(1, wait_s)
         self._pending += taken
 
-    def _room(self) -> int:
-        """Return how many records may be taken: none until half of a full window is free."""
-        in_hand = self._hands.in_hand + self._batcher.open_records
-        if in_hand > self._window // 2:
-            return 0
-        return min(self._window - in_hand, self._settings.max_poll_records)
-
     def _wait_for_room(self) -> None:
-        """Wait for the workers; a member that is silent for too long loses its partitions."""
-        consumer = self._client()
-        at_most = self._window // 2 - self._batcher.open_records
-        if self._hands.wait_for_room(at_most, _KEEPALIVE_S):
+        """Wait for the endpoints; a member that is silent for too long loses its partitions."""
+        consumer = self.client()
+        if self._commits.wait_for_room(_KEEPALIVE_S):
             return
         paused = sorted(self._owned)
         consumer.pause(paused)
         try:
             while not self._stopping.is_set():
                 self._serve(consumer, 0)
-                if self._hands.wait_for_room(at_most, _KEEPALIVE_S):
+                if self._commits.wait_for_room(_KEEPALIVE_S):
                     return
+                self._look_after(time.monotonic())
         finally:
             consumer.resume([one for one in paused if one in self._owned])
 
-    # --- commit, then dispatch
+    # --- for the commits (see ``Member``)
 
-    def _commit_and_hand_over(self, units: list[Unit]) -> None:
-        self._gone.clear()
-        attempt = 0
-        unknown = False
-        while units:
-            try:
-                self._client().commit(_next_offsets(units))
-                break
-            except (CommitFailed, AssignmentLost) as error:
-                attempt += 1
-                unknown = unknown or (
-                    error.unknown if isinstance(error, AssignmentLost) else error.retriable
-                )
-                self._monitor.emit(
-                    events.CommitRetried(group=self._group, attempt=attempt, error=error)
-                )
-                try:
-                    if isinstance(error, CommitUnanswered):
-                        self._refuse_a_stuck_client()
-                    self._serve_rebalance(attempt)
-                except Exception:
-                    self._let_go(units, unknown=unknown)
-                    raise
-                units = self._without_gone(units, unknown=unknown)
-                if self._stopping.is_set():
-                    # Whoever has the partitions next reads again what is not committed.
-                    self._let_go(units, unknown=unknown)
-                    return
-        self._counters.add("received", sum(len(unit.records) for unit in units))
-        self._hands.hand_over(units)
-
-    def _refuse_a_stuck_client(self) -> None:
+    def refuse_a_stuck_client(self) -> None:
         """Raise BrokerUnavailable if the coordinator answers others: then our client hangs.
 
         One that has lost sight of all brokers keeps a commit for ever, and says nothing of it.
@@ -288,41 +266,14 @@ class Intake:
             "answers others"
         )
 
-    def _serve_rebalance(self, attempt: int) -> None:
+    def serve_rebalance(self, attempt: int) -> None:
         """Let the client tell which partitions are gone, taking no further records."""
-        consumer = self._client()
+        consumer = self.client()
         consumer.pause(sorted(self._owned))
         try:
             self._serve(consumer, _BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
         finally:
             consumer.resume(sorted(self._owned))
-
-    def _without_gone(self, units: list[Unit], *, unknown: bool) -> list[Unit]:
-        if not self._gone:
-            return units
-        kept = []
-        let_go = 0
-        for unit in units:
-            records = [record for record in unit.records if record.where not in self._gone]
-            let_go += len(unit.records) - len(records)
-            if records:
-                kept.append(Unit(tuple(records)) if len(records) < len(unit.records) else unit)
-        self._tell_let_go(sorted(self._gone), let_go, unknown=unknown)
-        return kept
-
-    def _let_go(self, units: Sequence[Unit], *, unknown: bool) -> None:
-        records = sum(len(unit.records) for unit in units)
-        self._tell_let_go(sorted(_next_offsets(units)), records, unknown=unknown)
-
-    def _tell_let_go(
-        self, partitions: Sequence[Partition], records: int, *, unknown: bool
-    ) -> None:
-        if records:
-            self._monitor.emit(
-                events.CommitAbandoned(
-                    group=self._group, partitions=partitions, records=records, unknown=unknown
-                )
-            )
 
     # --- what the group says (called inside take and close)
 
@@ -331,35 +282,38 @@ class Intake:
         self._monitor.emit(events.PartitionsAssigned(group=self._group, partitions=partitions))
         if partitions:
             # One that went away during a pause comes back paused, and nothing else would end that.
-            self._client().resume(partitions)
+            self.client().resume(partitions)
             try:
                 commit_new_partitions(
-                    self._client(), partitions, timeout_s=self._settings.connect_timeout
+                    self.client(), partitions, timeout_s=self._settings.connect_timeout
                 )
             except KafkaNotifyError as error:
                 # Only a later start with no other member alive could be misled by this.
                 self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
+            self._commits.assigned(partitions)
         self._starting.joined()
 
     def _on_revoked(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
         if not self._ending:
-            self._drain(partitions)
+            self._commits.revoked(partitions)
         self._monitor.emit(events.PartitionsRevoked(group=self._group, partitions=partitions))
 
     def _on_lost(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
+        self._commits.lost(partitions)
         self._monitor.emit(events.PartitionsLost(group=self._group, partitions=partitions))
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         self._owned.difference_update(partitions)
-        self._gone.update(partitions)
+        self.gone.update(partitions)
         self._batcher.drop(partitions)
         self._pending = [record for record in self._pending if record.where not in partitions]
 
     # --- the client's own end
 
-    def _client(self) -> ConsumerClient:
+    def client(self) -> ConsumerClient:
+        """Return the consumer; make one where the last has ended."""
         if self._consumer is None:
             self._consumer = self._driver.new_consumer(self._group, on_problem=self._on_problem)
             self._subscribe(self._consumer)
@@ -383,22 +337,11 @@ class Intake:
                 self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
 
     def _end(self) -> None:
-        """Dispatch what is committed, then leave the group, so that order holds for the next."""
+        """Finish what is in hand, then leave the group, so that order holds for the next."""
         self._starting.give_up()
-        self._drain(None)
+        try:
+            self._commits.end()
+        except KafkaNotifyError as error:
+            self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
         self._ending = True
         self._close_consumer()
-
-    def _drain(self, partitions: Sequence[Partition] | None) -> None:
-        """Wait for endpoints that hold records of these partitions (None: of any)."""
-        bound = self._settings.drain_timeout
-        left = self._hands.drain(partitions, bound)
-        if left:
-            self._monitor.emit(events.LeftBehind(group=self._group, records=left, waited_s=bound))
-
-
-def _next_offsets(units: Sequence[Unit]) -> dict[Partition, int]:
-    offsets: dict[Partition, int] = {}
-    for unit in units:
-        offsets.update(unit.next_offsets())
-    return offsets

@@ -15,13 +15,16 @@ from kafka_notify.errors import (
     ClosedError,
     ConfigurationError,
     InvalidTarget,
-    RequeueUnsupported,
 )
 from kafka_notify.native import threading
 from kafka_notify.runtime import fork
+from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
 from kafka_notify.runtime.intake import Intake
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
+from kafka_notify.runtime.policies import commits_of, policy_of
+from kafka_notify.runtime.redelivery import Redelivery
+from kafka_notify.runtime.stuck import Stuck
 from kafka_notify.runtime.transport import NotificationTransport
 from kafka_notify.runtime.workers import Workers
 
@@ -31,9 +34,8 @@ _CLOSE_S = 10.0  # what leaving a group may take beyond the drain; the client bo
 class NotificationListener:
     """Receive notifications in a pool and call endpoints; get it from the functions below.
 
-    Guarantee: at most once. What was taken is committed before it is dispatched, so a crash loses
-    at most ``dispatch_window`` notifications and repeats none; an orderly stop loses nothing whose
-    endpoints end within ``drain_timeout``, and says what it leaves behind.
+    Guarantee: that of its ``CommitPolicy``. An orderly stop loses nothing whose endpoints end
+    within ``drain_timeout``, and says what it leaves behind.
     Order: notifications of one record key reach the endpoints one after the other, different
     keys side by side.
 
@@ -49,12 +51,17 @@ class NotificationListener:
         targets: Sequence[Target],
         pool: str | None,
         batch: BatchRule | None,
+        policy: CommitPolicy,
     ) -> None:
         self._transport = transport
+        self._policy = policy
         self._dispatcher = dispatcher
         self._batch = batch
         self._group = naming.group_name(pool, transport.settings.consumer_group)
         self._topics = transport.listening_topics(targets, dispatcher.priorities)
+        if transport.settings.dead_letter:
+            for topic in self._topics:
+                naming.dead_letter_topic(topic)  # raises now rather than when one is needed
         self._lock = threading.Lock()
         self._workers: Workers | None = None
         self._intake: Intake | None = None
@@ -90,21 +97,31 @@ class NotificationListener:
             self._transport.attach(self)
             fork.register(self)
             self._stopped.clear()
-            self._workers = Workers(
-                self._dispatcher.run,
-                limit=override_pool_size or self._transport.settings.executor_thread_pool_size,
-                name=f"kafka-notify-{self._group}",
-            )
+            self._workers = self._new_workers(override_pool_size)
             self._intake = Intake(
                 self._transport,
                 group=self._group,
                 topics=self._topics,
                 batch=self._batch,
                 hands=self._workers,
+                commits=commits_of(self._policy),
             )
             self._intake.start()
             atexit.register(self._leave)
             self._withdraw = call_at_worker_exit(self._leave, turn=LISTENERS_TURN)
+
+    def _new_workers(self, override_pool_size: int | None) -> Workers:
+        transport = self._transport
+        settings = transport.settings
+        workers = Workers(
+            self._dispatcher.run,
+            limit=override_pool_size or settings.workers or settings.executor_thread_pool_size,
+            name=f"kafka-notify-{self._group}",
+            discards=self._policy is CommitPolicy.AFTER_DISPATCH,
+            stuck=Stuck(settings.stuck_after, group=self._group, monitor=transport.monitor),
+        )
+        workers.redelivery = Redelivery.of(workers, group=self._group, transport=transport)
+        return workers
 
     def _await_end(self, intake: Intake) -> None:
         """Wait for an earlier start that is still ending; raise ClosedError if it takes long."""
@@ -120,6 +137,9 @@ class NotificationListener:
         self._lock = threading.Lock()
         if self._intake is not None:
             self._intake.abandon()
+        if self._workers is not None:
+            self._workers.abandon()
+        self._dispatcher.after_fork_in_child()
         self._intake = self._workers = None
 
     def stop(self) -> None:
@@ -155,6 +175,7 @@ class NotificationListener:
         """Let go of what an earlier start has made, and has ended."""
         if self._workers is not None:
             self._workers.close(timeout_s)
+            self._dispatcher.close()
         atexit.unregister(self._leave)
         if self._withdraw is not None:
             self._withdraw()
@@ -177,6 +198,8 @@ def get_notification_listener(
     serializer: Serializer | None = None,
     allow_requeue: bool = False,
     pool: str | None = None,
+    *,
+    commit_policy: CommitPolicy | str | None = None,
 ) -> NotificationListener:
     """Return a listener that calls endpoints with one notification at a time.
 
@@ -190,18 +213,23 @@ def get_notification_listener(
         endpoints: At least one object.
         executor: None or 'threading'.
         serializer: Turns payloads and contexts back into objects.
-        allow_requeue: Not with commit before dispatch; see RequeueUnsupported.
+        allow_requeue: Whether an endpoint that returns NotificationResult.REQUEUE, or raises, is
+            called again: with waits that grow, up to ``requeue_limit`` times, in its key's order,
+            and for this pool alone; then the notification goes to the dead-letter topic. False:
+            it counts as handled, as oslo.messaging has it.
         pool: Each pool gets every notification once; None is the default group.
+        commit_policy: Instead of the option of that name.
 
     Raises:
-        ConfigurationError: InvalidTarget, InvalidName, InvalidEndpoint, RequeueUnsupported.
+        ConfigurationError: InvalidTarget, InvalidName, InvalidEndpoint, an unknown policy.
     """
-    _check(executor, allow_requeue=allow_requeue)
-    dispatcher = Dispatcher(
-        list(endpoints), serializer, monitor=transport.monitor, counters=transport.counters
-    )
     return NotificationListener(
-        transport, dispatcher, targets=_listed(targets), pool=pool, batch=None
+        transport,
+        _dispatcher(Dispatcher, transport, endpoints, serializer, executor, allow_requeue),
+        targets=_listed(targets),
+        pool=pool,
+        batch=None,
+        policy=_policy(commit_policy, transport),
     )
 
 
@@ -215,6 +243,8 @@ def get_batch_notification_listener(
     pool: str | None = None,
     batch_size: int | None = None,
     batch_timeout: float | None = None,
+    *,
+    commit_policy: CommitPolicy | str | None = None,
 ) -> NotificationListener:
     """Return a listener that calls endpoints with lists of notifications.
 
@@ -223,26 +253,40 @@ def get_batch_notification_listener(
     there ``batch_timeout`` seconds after the first. Without a time-out a batch waits until it is
     full; without a size it has one notification.
     """
-    _check(executor, allow_requeue=allow_requeue)
-    rule = BatchRule(size=1 if batch_size is None else batch_size, timeout_s=batch_timeout)
-    dispatcher = BatchDispatcher(
-        list(endpoints), serializer, monitor=transport.monitor, counters=transport.counters
-    )
     return NotificationListener(
-        transport, dispatcher, targets=_listed(targets), pool=pool, batch=rule
+        transport,
+        _dispatcher(BatchDispatcher, transport, endpoints, serializer, executor, allow_requeue),
+        targets=_listed(targets),
+        pool=pool,
+        batch=BatchRule(size=1 if batch_size is None else batch_size, timeout_s=batch_timeout),
+        policy=_policy(commit_policy, transport),
     )
 
 
-def _check(executor: str | None, *, allow_requeue: bool) -> None:
+def _dispatcher(
+    kind: type[Dispatcher],
+    transport: NotificationTransport,
+    endpoints: Iterable[Any],
+    serializer: Serializer | None,
+    executor: str | None,
+    allow_requeue: bool,
+) -> Dispatcher:
     if executor not in (None, "threading"):
         raise ConfigurationError(
             f"executor {executor!r} is not available: take 'threading', or leave it out"
         )
-    if allow_requeue:
-        raise RequeueUnsupported(
-            "allow_requeue: notifications are committed before they are dispatched, so none can "
-            "be requeued; leave it out"
-        )
+    return kind(
+        list(endpoints),
+        serializer,
+        monitor=transport.monitor,
+        counters=transport.counters,
+        requeues=allow_requeue,
+        deduplicate=transport.settings.deduplicate,
+    )
+
+
+def _policy(asked: CommitPolicy | str | None, transport: NotificationTransport) -> CommitPolicy:
+    return policy_of(transport.settings.commit_policy if asked is None else asked)
 
 
 def _listed(targets: Iterable[Target]) -> list[Target]:

@@ -73,10 +73,28 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
         "Group {group}: endpoints still hold {records} notifications after {waited_s:.1f} s "
         "(drain_timeout); they are committed and will not come again",
     ),
-    events.RequeuedAtStop: (
+    events.DeadLettered: (
+        logging.WARNING,
+        "Group {group}: dead letter of {topic} partition {partition} offset {offset}: {reason}",
+    ),
+    events.DeadLetterFailed: (
         logging.ERROR,
-        "Group {group}: {records} notifications were requeued while their listener stopped, "
-        "{message_id} the last; they are committed and will not come again",
+        "Group {group}: the dead letter of {topic} partition {partition} offset {offset} could "
+        "not be written, its key waits: {error}",
+    ),
+    events.GivenUp: (
+        logging.ERROR,
+        "Group {group}: gave up {topic} partition {partition} offset {offset} (dead_letter is "
+        "off): {reason}",
+    ),
+    events.EndpointStuck: (
+        logging.ERROR,
+        "Group {group}: an endpoint has had notification {message_id} ({topic} partition "
+        "{partition} offset {offset}) for {running_s:.1f} s",
+    ),
+    events.ComesAgain: (
+        logging.WARNING,
+        "Group {group}: {records} notifications of {partitions} may come a second time: {reason}",
     ),
     events.StillRequeued: (
         logging.WARNING,

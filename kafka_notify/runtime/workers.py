@@ -14,39 +14,59 @@ from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition
 from kafka_notify.native import queue, threading
 from kafka_notify.runtime.inhand import InHand
+from kafka_notify.runtime.redelivery import Redelivery, Todo
+from kafka_notify.runtime.stuck import Stuck
 
 
 class Workers:
     """Run units side by side, those of one lane one after the other; see ``Hands``.
 
-    ``run`` is called in up to ``limit`` threads and must not raise. Threads are made when there is
-    work for them.
+    ``run`` is called in up to ``limit`` threads, returns what is left to do of a unit, and must
+    not raise. Threads are made when there is work for them.
     """
 
-    def __init__(self, run: Callable[[Unit], None], *, limit: int, name: str) -> None:
+    def __init__(
+        self,
+        run: Callable[[Unit], Todo | None],
+        *,
+        limit: int,
+        name: str,
+        discards: bool = False,
+        stuck: Stuck | None = None,
+    ) -> None:
+        """``discards`` tells that what has not begun may be dropped: it is not committed yet."""
         self._run = run
         self._limit = limit
         self._name = name
         self._ready: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
-        self._account = InHand()
+        self._stuck = stuck
+        self.account = InHand(discards=discards)
+        self.on_finished: Callable[[Unit], None] | None = None
+        self.redelivery: Redelivery | None = None
 
     def __repr__(self) -> str:
-        """Tell how many records are in hand, in how many threads."""
-        return f"<Workers {self._account.total} records in hand, {len(self._threads)} threads>"
+        """Tell how much is in hand, in how many threads."""
+        return f"<Workers {self.account.total} records in hand, {len(self._threads)} threads>"
 
     @property
     def in_hand(self) -> int:
         """How many records were handed over and are not through their endpoints yet."""
-        return self._account.total
+        return self.account.total
+
+    @property
+    def busy(self) -> int:
+        """How many of them take room; see ``InHand.busy``."""
+        return self.account.busy
 
     def hand_over(self, units: Collection[Unit]) -> None:
-        """Take committed units in their order. Never blocks. Threads: the listener's own."""
-        for unit in self._account.add(units):
-            self._start(unit)
+        """Take units in their order. Never blocks. Threads: the listener's own."""
+        for unit in self.account.add(units):
+            self.start(unit)
 
-    def _start(self, unit: Unit) -> None:
+    def start(self, unit: Unit) -> None:
+        """Have a unit run by the next thread that is free."""
         self._ready.put(unit)
         if self._idle.acquire(blocking=False) or len(self._threads) >= self._limit:
             return
@@ -71,29 +91,66 @@ class Workers:
 
     def _run_one(self, unit: Unit) -> Unit | None:
         """Run a unit and return the next of its lane; an account is closed whatever happens."""
+        todo: Todo | None = None
         try:
-            self._run(unit)
+            if not self.account.discards or self.account.begin(unit):
+                if self._stuck is not None:
+                    self._stuck.begin(unit, threading.get_ident())
+                todo = self._run(unit)
         except BaseException:
             following = self._finish(unit)
             if following is not None:
-                self._start(following)
+                self.start(following)
             raise
-        return self._finish(unit)
+        finally:
+            if self._stuck is not None:
+                self._stuck.end(threading.get_ident())
+        if todo is None or self.redelivery is None:
+            return self._finish(unit)
+        self.redelivery.take(unit, todo)
+        return None
 
     def _finish(self, unit: Unit) -> Unit | None:
         """Account for a unit; return the next of its lane, so that one thread drains a lane."""
-        ready = self._account.finish(unit)
+        if self.on_finished is not None:
+            self.on_finished(unit)
+        ready = self.account.finish(unit)
         for other in ready[1:]:
-            self._start(other)
+            self.start(other)
         return ready[0] if ready else None
 
+    def finish(self, unit: Unit) -> None:
+        """Account for a unit that has run earlier."""
+        following = self._finish(unit)
+        if following is not None:
+            self.start(following)
+
     def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are in hand; tell whether that is so."""
-        return self._account.wait_for_room(at_most, timeout_s)
+        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
+        return self.account.wait_for_room(at_most, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions (None: any) is in hand; return those left."""
-        return self._account.drain(partitions, timeout_s)
+        if partitions is None and self.redelivery is not None:
+            self.redelivery.hurry()
+        return self.account.drain(partitions, timeout_s)
+
+    def discard(self, partitions: Iterable[Partition] | None) -> int:
+        """Drop what has not begun; see ``Hands``."""
+        dropped = self.account.discard(partitions)
+        if dropped and self.redelivery is not None:
+            self.redelivery.drop_discarded()
+        return dropped
+
+    def abandon(self) -> None:
+        """Forget the dead letters' producer in a child of fork."""
+        if self.redelivery is not None:
+            self.redelivery.after_fork_in_child()
+
+    def tell_stuck(self) -> None:
+        """Report the endpoints that take too long."""
+        if self._stuck is not None:
+            self._stuck.tell()
 
     def is_mine(self, thread: threading.Thread) -> bool:
         """Tell whether ``thread`` is one of the workers."""
@@ -102,6 +159,8 @@ class Workers:
     def close(self, timeout_s: float) -> None:
         """End the threads; one that is still in an endpoint is left to end after it."""
         deadline = time.monotonic() + timeout_s
+        if self.redelivery is not None:
+            self.redelivery.close(timeout_s)
         for _ in self._threads:
             self._ready.put(None)
         for thread in self._threads:

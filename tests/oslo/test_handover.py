@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+import kafka_notify
 from kafka_notify.core import envelope, events
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
+from kafka_notify.drivers.memory import MemoryCluster
 from kafka_notify.oslo.handover import Handover, Message
 from kafka_notify.oslo.listener import Incoming
 from kafka_notify.oslo.waiting import new_bell
-from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.decoder import Decoder
+from kafka_notify.runtime.redelivery import Redelivery
+from tests.waiting import eventually
 
 LONG_S = 10.0
 
@@ -32,13 +35,17 @@ def record(number: int, key: bytes | None = b"k", value: bytes | None = None) ->
 class Bench:
     """A handover, what was told of it, and whether its intake has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.told: list[events.Event] = []
-        monitor = events.Monitor()
+        transport = kafka_notify.get_notification_transport(None, f"memory://{name}/")
+        monitor = transport.monitor
         monitor.subscribe(self.told.append)
-        decoder = Decoder(monitor=monitor, counters=Counters())
+        decoder = Decoder(monitor=monitor, counters=transport.counters)
         self.hands = Handover(decoder, group="g", monitor=monitor, bell=new_bell())
+        self.hands.redelivery = Redelivery.of(self.hands, group="g", transport=transport)
         self.over = False
+        self.cluster = MemoryCluster.find(name)
+        self.transport = transport
 
     def give(self, *records: Record) -> None:
         """Hand over a unit for each."""
@@ -53,9 +60,13 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    """Return a new bench."""
-    return Bench()
+def bench(unique: str) -> Iterator[Bench]:
+    """Yield a new bench."""
+    made = Bench(unique)
+    yield made
+    assert made.hands.redelivery is not None
+    made.hands.redelivery.close(LONG_S)
+    made.transport.cleanup()
 
 
 def settled(bench: Bench, messages: Sequence[Message], *, requeue: bool = False) -> None:
@@ -107,13 +118,16 @@ def test_of_a_batch_comes_again_what_was_requeued(bench: Bench) -> None:
 
 
 def test_an_undecodable_record_is_told_and_skipped(bench: Bench) -> None:
-    """It holds up neither its key nor its batch."""
+    """Its key waits for its dead letter, and no longer; its batch does not."""
     bench.give(record(0, value=b"not JSON"), record(1))
     bench.hands.hand_over([Unit((record(2, b"b"), record(3, b"b", value=b"{}")))])
-    assert bench.payloads() == [2]
-    assert bench.payloads() == [1]
-    kinds = [type(event) for event in bench.told]
-    assert kinds == [events.RecordUndecodable] * 2
+    batch = bench.take()
+    assert [one.notification.payload for one in batch] == [2]
+    settled(bench, batch)
+    assert bench.payloads(LONG_S) == [1]
+    eventually(lambda: len(bench.cluster.records("t.info.dlq")) == 2, LONG_S, "the dead letters")
+    kinds = {type(event) for event in bench.told}
+    assert kinds == {events.RecordUndecodable, events.DeadLettered}
 
 
 def test_a_revocation_does_not_wait_for_what_is_parked(bench: Bench) -> None:
@@ -182,25 +196,27 @@ def test_a_stop_hands_out_the_rest(bench: Bench) -> None:
     for _ in range(4):  # the next wait is 0.8 s
         settled(bench, bench.take(), requeue=True)
     bench.hands.stop()
+    assert bench.hands.drain(None, 0) == 2
     for number in range(2):
-        messages = bench.take(0)
+        messages = bench.take(LONG_S)
         assert [one.notification.payload for one in messages] == [number]
         settled(bench, messages)
     bench.over = True
     assert bench.take() == []
-    assert not [one for one in bench.told if isinstance(one, events.RequeuedAtStop)]
+    assert not bench.cluster.records("t.info.dlq")
 
 
-def test_what_is_requeued_during_a_stop_is_given_up_and_told(bench: Bench) -> None:
+def test_what_is_requeued_during_a_stop_is_dead_lettered(bench: Bench) -> None:
     """It is committed, and this process will not hand it out again."""
     bench.give(record(0))
     messages = bench.take()
     bench.hands.stop()
+    assert bench.hands.drain(None, 0) == 1
     settled(bench, messages, requeue=True)
-    assert bench.hands.in_hand == 0
-    [told] = bench.told
-    assert isinstance(told, events.RequeuedAtStop)
-    assert (told.group, told.records, told.message_id) == ("g", 1, "m")
+    assert bench.hands.drain(None, LONG_S) == 0
+    [dead] = bench.cluster.records("t.info.dlq")
+    assert dead.value == record(0).value
+    assert dict(dead.headers)["dlq.attempts"] == b"1"
 
 
 def test_a_poll_wakes_up_for_what_comes(bench: Bench) -> None:

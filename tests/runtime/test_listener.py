@@ -605,11 +605,11 @@ class TestBadInput:
                 transport, [kafka_notify.Target(topic="t")], [recorder], executor="eventlet"
             )
 
-    def test_requeue_is_refused_not_ignored(self, transport, recorder):
-        """As oslo.messaging documents for drivers that cannot: NotImplementedError, at once."""
-        with pytest.raises(NotImplementedError, match="committed before"):
+    def test_an_unknown_policy(self, transport, recorder):
+        """The error lists those there are."""
+        with pytest.raises(ConfigurationError, match="after_dispatch"):
             kafka_notify.get_notification_listener(
-                transport, [kafka_notify.Target(topic="t")], [recorder], allow_requeue=True
+                transport, [kafka_notify.Target(topic="t")], [recorder], commit_policy="later"
             )
 
     def test_impossible_batches(self, transport, recorder):

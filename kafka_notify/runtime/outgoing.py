@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One record on its way to Kafka, and what the one who sent it waits on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kafka_notify.core.message import DeliveryReport
+from kafka_notify.errors import DeliveryError
+from kafka_notify.native import threading
+
+OnDelivery = Callable[[DeliveryReport], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One record on its way to Kafka."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    message_id: str | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Its bytes on the wire, but for what Kafka adds."""
+        size = len(self.value) + len(self.key or b"")
+        if self.headers:
+            size += sum(len(name) + len(value) for name, value in self.headers)
+        return size
+
+
+class Confirmation:
+    """What a caller with delivery=confirm waits on."""
+
+    __slots__ = ("_done", "error")
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self.error: DeliveryError | None = None
+
+    def set(self, error: DeliveryError | None) -> None:
+        """Let the caller go on: with ``error``, or without if its record is safe."""
+        self.error = error
+        self._done.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most ``timeout_s``; tell whether ``set`` was called."""
+        return self._done.wait(timeout_s)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which endpoints take longer than they should, and with which notification."""
+
+from __future__ import annotations
+
+from kafka_notify.core.events import EndpointStuck, Monitor
+from kafka_notify.core.lanes import Unit
+from kafka_notify.native import time
+from kafka_notify.runtime.decoder import message_id_of
+
+
+class Stuck:
+    """The units that run, by thread. Threads: each begins and ends its own; any looks.
+
+    A dict's single operations need no lock, and a unit that ends while it is looked at is missed
+    or told once too often, no more.
+    """
+
+    def __init__(self, after_s: float, *, group: str, monitor: Monitor) -> None:
+        self._after_s = after_s
+        self._group = group
+        self._monitor = monitor
+        self._running: dict[int, tuple[Unit, float]] = {}
+        self._told: dict[int, tuple[Unit, float]] = {}  # and when to tell it again
+
+    def begin(self, unit: Unit, thread_id: int) -> None:
+        """Note that an endpoint of this thread gets a unit."""
+        self._running[thread_id] = (unit, time.monotonic())
+
+    def end(self, thread_id: int) -> None:
+        """Note that this thread is done with it."""
+        self._running.pop(thread_id, None)
+
+    def units(self) -> list[tuple[Unit, float]]:
+        """Return the units that run for too long, and for how long, in seconds."""
+        now = time.monotonic()
+        return [
+            (unit, now - since_s)
+            for unit, since_s in list(self._running.values())
+            if now - since_s >= self._after_s
+        ]
+
+    def tell(self) -> None:
+        """Report each that is stuck, again whenever its time has doubled."""
+        found = self.units()
+        self._told = {id(unit): self._told.get(id(unit), (unit, 0.0)) for unit, _ in found}
+        for unit, running_s in found:
+            if not unit.records or running_s < self._told[id(unit)][1]:
+                continue
+            self._told[id(unit)] = (unit, 2 * running_s)
+            record = unit.records[0]
+            self._monitor.emit(
+                EndpointStuck(
+                    group=self._group,
+                    message_id=message_id_of(record),
+                    topic=record.topic,
+                    partition=record.partition,
+                    offset=record.offset,
+                    running_s=running_s,
+                )
+            )
