@@ -142,6 +142,18 @@ class NotificationListener:
         self._dispatcher.after_fork_in_child()
         self._intake = self._workers = None
 
+    def problems(self) -> list[str]:
+        """Return what keeps the listener from its work, in words; nothing while it is alive.
+
+        For liveness probes: an endpoint that is stuck (``stuck_after``), a thread that has ended.
+        Cheap; never blocks.
+        """
+        intake, workers = self._intake, self._workers
+        if intake is None or workers is None or self._stopped.is_set():
+            return []
+        ended = [] if intake.is_alive() else [f"{self!r}: its thread has ended"]
+        return [*ended, *workers.problems()]
+
     def stop(self) -> None:
         """Take nothing more; return when what is committed has been dispatched.
 

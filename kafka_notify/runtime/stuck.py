@@ -40,6 +40,15 @@ class Stuck:
             if now - since_s >= self._after_s
         ]
 
+    def problems(self) -> list[str]:
+        """Return each that is stuck, in words."""
+        return [
+            f"an endpoint has had notification {message_id_of(record)} ({record.where} offset "
+            f"{record.offset}) for {running_s:.1f} s"
+            for unit, running_s in self.units()
+            for record in unit.records[:1]
+        ]
+
     def tell(self) -> None:
         """Report each that is stuck, again whenever its time has doubled."""
         found = self.units()

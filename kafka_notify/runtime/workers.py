@@ -147,6 +147,10 @@ class Workers:
         if self.redelivery is not None:
             self.redelivery.after_fork_in_child()
 
+    def problems(self) -> list[str]:
+        """Return what is stuck, in words."""
+        return self._stuck.problems() if self._stuck is not None else []
+
     def tell_stuck(self) -> None:
         """Report the endpoints that take too long."""
         if self._stuck is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,13 @@ class BareClient:
         found = future.result(ANSWER_S).topic_partitions
         return {one.partition: one.offset for one in found if one.offset >= 0}
 
+    def note(self, group: str, topic: str) -> str:
+        """Return what the group has left beside the offset of the topic's first partition."""
+        asked = ConsumerGroupTopicPartitions(group, self._all(topic))
+        (future,) = self._admin.list_consumer_group_offsets([asked]).values()
+        found = future.result(ANSWER_S).topic_partitions
+        return next((one.metadata or "" for one in found if one.partition == 0), "")
+
     def lag(self, group: str, topic: str) -> int:
         """Return how many records of the topic the group has not committed."""
         consumer = Consumer({**self._config, "group.id": "unused"})
@@ -149,6 +156,7 @@ class BareClient:
         *,
         key: bytes | None = None,
         partition: int = -1,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Write raw records and return when they are stored."""
         failures: list[object] = []
@@ -158,7 +166,8 @@ class BareClient:
                 failures.append(error)
 
         # A new one each time, since an old one may not know of new partitions yet.
-        producer = Producer({**self._config, "acks": "all", "message.timeout.ms": 30_000})
+        bounds = {"acks": "all", "message.timeout.ms": 30_000}
+        producer = Producer({**self._config, **bounds, **(options or {})})
         for value in values:
             producer.produce(topic, value, key, partition=partition, on_delivery=report)
         assert producer.flush(ANSWER_S) == 0

@@ -2,7 +2,7 @@
 """A listener in a process of its own.
 
 Prints ``ready`` when start() has returned and ``got MESSAGE_ID PAYLOAD`` for each notification
-that is through its endpoint. Ends on SIGTERM, or by sys.exit on a line on stdin.
+that is through its endpoint, which never ends for the payload of ``--hang-at``. Ends on SIGTERM, or by sys.exit on a line on stdin.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ def say(text: str) -> None:
 class Endpoint:
     """Takes its time, then says what it got."""
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, hang_at: str) -> None:
         self._delay_s = delay_s
+        self._hang_at = hang_at
 
     def info(self, _ctxt: Any, _publisher: Any, _event: Any, payload: Any, metadata: Any) -> None:
         """Take one notification."""
+        if str(payload) == self._hang_at:
+            threading.Event().wait()
         threading.Event().wait(self._delay_s)
         say(f"got {metadata['message_id']} {payload}")
 
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("topic")
     parser.add_argument("pool")
     parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--hang-at", default="")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     kafka_notify.exit_cleanly_on()
@@ -48,7 +52,7 @@ def main() -> None:
     listener = kafka_notify.get_notification_listener(
         transport,
         [kafka_notify.Target(topic=arguments.topic)],
-        [Endpoint(arguments.delay)],
+        [Endpoint(arguments.delay, arguments.hang_at)],
         pool=arguments.pool,
     )
     listener.start()
