@@ -23,6 +23,7 @@ from tests.scenarios.recorder import Recorder
 from tests.waiting import eventually
 
 oslo_messaging = pytest.importorskip("oslo_messaging")
+_impl_test = pytest.importorskip("oslo_messaging.notify._impl_test")
 pytestmark = pytest.mark.functional
 
 Connect = Callable[..., Any]
@@ -38,6 +39,12 @@ def notifier(transport: Any, topic: str, **arguments: Any) -> Any:
     return oslo_messaging.Notifier(
         transport, "publisher", driver="messagingv2", topics=[topic], **arguments
     )
+
+
+def errors_of(caplog: pytest.LogCaptureFixture, package: str) -> list[str]:
+    """Return what a package logged as an ERROR, with the tracebacks."""
+    errors = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    return [caplog.handler.format(one) for one in errors if one.name.startswith(package)]
 
 
 @contextmanager
@@ -127,15 +134,27 @@ class TestTargets:
 
 @pytest.mark.parametrize("delivery", ["report", "confirm"])
 def test_payload_without_a_json_form(
-    delivery: str, kafka: Kafka, connect: Connect, unique: str, caplog: pytest.LogCaptureFixture
+    delivery: str,
+    kafka: Kafka,
+    connect: Connect,
+    listen: Listen,
+    unique: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The log says where in the notification it is; the ones beside it are sent."""
+    """The log says where in the notification it is; those before and after it arrive."""
     transport = connect(url_of(kafka, delivery=delivery))
+    recorder = Recorder()
+    listen(transport, unique, recorder)
+    publisher = notifier(transport, unique, retry=0)
     with within(20):
-        notifier(transport, unique, retry=0).info({}, "event", {"a": [1, {1, object()}]})
-    assert "Could not send notification" in caplog.text
-    assert "payload" in caplog.text
-    assert "object has no JSON form" in caplog.text
+        for payload in ("before", {"a": [1, {1, object()}]}, "after"):
+            publisher.info({}, "event", payload)
+    recorder.wait_for(["after"])  # of one publisher, so nothing sent before it is still to come
+    assert recorder.payloads == ["before", "after"]
+    assert errors_of(caplog, "kafka_notify") == []
+    (error,) = errors_of(caplog, "oslo_messaging")
+    assert "Could not send notification" in error
+    assert "payload/a/1 (set) cannot be written as JSON: object has no JSON form" in error
 
 
 class TestAfterCleanup:
@@ -190,20 +209,6 @@ class TestUnreachable:
         assert len(lost) == 3, caplog.text
         assert all("127.0.0.1:1" in line for line in lost), caplog.text
 
-    @pytest.mark.parametrize("retry", [0, 1])
-    def test_confirm(
-        self, retry: int, connect: Connect, unique: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """The send fails after retry + 1 attempts, each in its time."""
-        transport = connect(f"{NOBODY}?delivery=confirm&confirm_timeout=2&close_timeout=1")
-        publisher = notifier(transport, unique, retry=retry)
-        with within(2 * (retry + 1) + 8):
-            publisher.info({}, "event", 1)
-        assert "Could not send notification" in caplog.text
-        assert f"{retry + 1} attempt(s)" in caplog.text
-        with within(5):
-            transport.cleanup()
-
     def test_listener(self, connect: Connect, listen: Listen, unique: str) -> None:
         """start() names the address, within connect_timeout and a little."""
         with (
@@ -245,23 +250,32 @@ class TestWrongPassword:
     def test_report(
         self,
         guarded: Cluster,
+        configure: Configure,
         connect: Connect,
         unique: str,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """Every notification is named in the log; once the cluster is known to refuse, at once."""
-        transport = connect(login(guarded, WRONG, delivery_timeout=3, close_timeout=4))
-        publisher = notifier(transport, unique)
+        caplog.set_level(logging.DEBUG, "kafka_notify")
+        # The driver "test" keeps what was sent, and with it the ids.
+        conf = configure("[oslo_messaging_notifications]\ndriver = messagingv2\ndriver = test\n")
+        _impl_test.reset()
+        transport = connect(login(guarded, WRONG, delivery_timeout=3, close_timeout=4), conf)
+        publisher = oslo_messaging.Notifier(transport, "publisher", topics=[unique])
         publisher.info({}, "event", 1)
         eventually(lambda: "check user and password" in caplog.text, 15, "the cause")
-        caplog.clear()
         with within(2):
             publisher.info({}, "event", 2)
-        assert "Could not send notification" in caplog.text
-        assert "check user and password" in caplog.text
+        raised = errors_of(caplog, "oslo_messaging")
         with within(10):
             transport.cleanup()
-        assert f"{unique}.info" in caplog.text
+        first, second = [message["message_id"] for _, message, _, _ in _impl_test.NOTIFICATIONS]
+        assert len(raised) == 1
+        assert "Could not send notification" in raised[0]
+        assert second in raised[0]
+        assert "check user and password" in raised[0]
+        (failed,) = [one for one in errors_of(caplog, "kafka_notify") if first in one]
+        assert f"{unique}.info" in failed
         assert WRONG not in caplog.text
 
     def test_confirm(

@@ -52,17 +52,32 @@ def test_upstream_sends_and_we_listen(
 
 
 def test_vhosts_are_apart(
-    connect: Connect, kafka: Kafka, listen: Listen, start: Start, unique: str
+    connect: Connect, kafka: Kafka, bare: BareClient, listen: Listen, start: Start, unique: str
 ) -> None:
     """A listener hears upstream's senders of its own vhost alone."""
-    recorders = {vhost: Recorder("info", "error", "warn") for vhost in ("", "cell1", "cell2")}
+    priorities = ("info", "error", "warn")
+    recorders = {vhost: Recorder(*priorities) for vhost in ("", "cell1", "cell2")}
+    transports, servers = {}, []
     for vhost, recorder in recorders.items():
-        listen(connect(url_of(kafka, vhost=vhost)), unique, recorder, pool=f"{unique}{vhost}")
+        # One partition each, so that what is last there comes last.
+        transports[vhost] = connect(url_of(kafka, vhost=vhost, topic_partitions=1))
+        servers.append(listen(transports[vhost], unique, recorder, pool=f"{unique}{vhost}"))
     for vhost in ("cell1", ""):
         sender = start(WORKERS / "upstream_send.py", url_of(kafka, UPSTREAM, vhost), unique)
         assert sender.end() == 0, sender.log
-        recorders[vhost].wait(6)
-    assert [len(recorder.calls) for recorder in recorders.values()] == [6, 6, 0]
+    for vhost, transport in transports.items():
+        notifier = oslo_messaging.Notifier(transport, driver="messagingv2", topics=[unique])
+        for priority in priorities:
+            getattr(notifier, priority)({}, "last", f"last {priority}")
+        recorders[vhost].wait_for([f"last {priority}" for priority in priorities])
+    for server in servers:  # what it took before the last ones may still be in its endpoint
+        server.stop()
+        server.wait()
+    for vhost, recorder in recorders.items():
+        tail = f".{vhost}" if vhost else ""
+        stored = [one for what in priorities for one in bare.read(f"{unique}.{what}{tail}")]
+        assert sorted(recorder.ids) == sorted(one.fields["message_id"] for one in stored)
+    assert [len(recorder.calls) for recorder in recorders.values()] == [6 + 3, 6 + 3, 0 + 3]
 
 
 @pytest.mark.parametrize("driver", ["messaging", "messagingv2"])
