@@ -250,12 +250,11 @@ class KafkaConsumer:
                     f"group {self._group} at {self._address}: this member does not own "
                     f"{', '.join(foreign)} any more"
                 )
+        beside = notes or {}
         offsets = [
-            TopicPartition(topic, number, offset)
-            for (topic, number), offset in next_offsets.items()
+            TopicPartition(where.topic, where.number, offset, beside.get(where, ""))
+            for where, offset in next_offsets.items()
         ]
-        for one in offsets if notes else ():
-            one.metadata = (notes or {}).get(Partition(one.topic, one.partition)) or None
         began = time.monotonic()
         try:
             stored = self._store(offsets)

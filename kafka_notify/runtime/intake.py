@@ -321,7 +321,9 @@ class Intake:
 
     def _reopen(self, error: Exception, failures: int) -> None:
         """Go on with a new client, from the committed offsets: what was taken is read again."""
-        self._forget(sorted(self._owned))
+        owned = sorted(self._owned)
+        self._forget(owned)
+        self._commits.lost(owned)
         self._close_consumer()
         if isinstance(error, ConsumerFenced) and error.unsupported_protocol:
             return

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kafka_notify.core.message import Partition
+from kafka_notify.core.offsets import LONGEST_NOTE
 from kafka_notify.errors import AssignmentLost, ClosedError, DeliveryRefused
 from tests.drivers.bench import TIMEOUT_S, Bench, take_until
 from tests.waiting import eventually
@@ -242,6 +243,17 @@ def test_commit_before_joining_sets_where_the_group_starts(bench: Bench, unique:
     member = bench.member(unique, unique)
     take_until([member], lambda: len(member.records) >= 2, "the new records")
     assert member.values == numbered(2, "new")
+
+
+def test_a_note_is_kept_beside_its_offset(bench: Bench, unique: str) -> None:
+    """Until the next commit, which brings its own or none; as long as a note may be."""
+    first, second, *_ = bench.create(unique)
+    consumer = bench.consumer(unique)
+    note = "kn1:" + "~" * (LONGEST_NOTE - 4)
+    consumer.commit({first: 0, second: 0}, {first: note})
+    assert consumer.notes([first, second], TIMEOUT_S) == {first: note, second: ""}
+    consumer.commit({first: 0})
+    assert consumer.notes([first], TIMEOUT_S) == {first: ""}
 
 
 def test_a_consumer_commits_and_then_joins(bench: Bench, unique: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from oslo_config import cfg
 
 from tests.conftest import Kafka
+from tests.oslo.bench import LONG_S, Bench
 from tests.oslo.rabbit import Rabbit, RabbitUnavailable
 from tests.scenarios.conftest import bare, start
 
@@ -47,6 +48,16 @@ def rabbit() -> Iterator[Rabbit]:
             yield running
     except RabbitUnavailable as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def bench(unique: str) -> Iterator[Bench]:
+    """Yield a new bench."""
+    made = Bench(unique)
+    yield made
+    assert made.hands.redelivery is not None
+    made.hands.redelivery.close(LONG_S)
+    made.transport.cleanup()
 
 
 @pytest.fixture

@@ -3,76 +3,13 @@
 
 from __future__ import annotations
 
-import gc
 import threading
-from collections.abc import Iterator, Sequence
 
-import pytest
-
-import kafka_notify
-from kafka_notify.core import envelope, events
+from kafka_notify.core import events
 from kafka_notify.core.lanes import Unit
-from kafka_notify.core.message import Partition, Record
-from kafka_notify.drivers.memory import MemoryCluster
-from kafka_notify.oslo.handover import Handover, Message
-from kafka_notify.oslo.listener import Incoming
-from kafka_notify.oslo.waiting import new_bell
-from kafka_notify.runtime.decoder import Decoder
-from kafka_notify.runtime.redelivery import Redelivery
+from kafka_notify.core.message import Partition
+from tests.oslo.bench import LONG_S, Bench, Message, record, settled
 from tests.waiting import eventually
-
-LONG_S = 10.0
-
-
-def record(number: int, key: bytes | None = b"k", value: bytes | None = None) -> Record:
-    """Return a record whose payload is its offset."""
-    if value is None:
-        fields = {"priority": "INFO", "event_type": "e", "payload": number, "message_id": "m"}
-        value = envelope.encode(fields, {})
-    return Record("t.info", 0, number, key, value)
-
-
-class Bench:
-    """A handover, what was told of it, and whether its intake has ended."""
-
-    def __init__(self, name: str) -> None:
-        self.told: list[events.Event] = []
-        transport = kafka_notify.get_notification_transport(None, f"memory://{name}/")
-        monitor = transport.monitor
-        monitor.subscribe(self.told.append)
-        decoder = Decoder(monitor=monitor, counters=transport.counters)
-        self.hands = Handover(decoder, group="g", monitor=monitor, bell=new_bell())
-        self.hands.redelivery = Redelivery.of(self.hands, group="g", transport=transport)
-        self.over = False
-        self.cluster = MemoryCluster.find(name)
-        self.transport = transport
-
-    def give(self, *records: Record) -> None:
-        """Hand over a unit for each."""
-        self.hands.hand_over([Unit((one,)) for one in records])
-
-    def take(self, timeout_s: float = LONG_S) -> list[Message]:
-        return self.hands.take(timeout_s, lambda: self.over)
-
-    def payloads(self, timeout_s: float = 0) -> list[int]:
-        """Take one unit and return its payloads."""
-        return [message.notification.payload for message in self.take(timeout_s)]
-
-
-@pytest.fixture
-def bench(unique: str) -> Iterator[Bench]:
-    """Yield a new bench."""
-    made = Bench(unique)
-    yield made
-    assert made.hands.redelivery is not None
-    made.hands.redelivery.close(LONG_S)
-    made.transport.cleanup()
-
-
-def settled(bench: Bench, messages: Sequence[Message], *, requeue: bool = False) -> None:
-    """Settle them all."""
-    for message in messages:
-        bench.hands.settle(message, requeue=requeue)
 
 
 def test_the_next_of_a_key_comes_after_the_one_before_is_settled(bench: Bench) -> None:
@@ -163,31 +100,6 @@ def test_what_is_requeued_again_and_again_is_told(bench: Bench) -> None:
     assert isinstance(told, events.StillRequeued)
     assert (told.group, told.message_id, told.attempts) == ("g", "m", 4)
     assert 0.7 <= told.waited_s < LONG_S
-
-
-def test_what_nobody_settles_holds_up_no_others(bench: Bench) -> None:
-    """Whoever drops a notification unsettled has handled it; that is told."""
-    bench.give(record(0), record(1))
-    [message] = bench.take()
-    incoming = Incoming(bench.hands, message)
-    del incoming, message
-    gc.collect()
-    assert bench.payloads() == [1]
-    [told] = bench.told
-    assert isinstance(told, events.Abandoned)
-    assert (told.group, told.message_id) == ("g", "m")
-
-
-def test_a_thread_in_an_endpoint_is_known(bench: Bench) -> None:
-    """From when oslo.messaging's dispatcher reads the message until it is settled."""
-    bench.give(record(0))
-    [message] = bench.take()
-    incoming = Incoming(bench.hands, message)
-    assert not bench.hands.runs_here()
-    assert incoming.message["payload"] == 0
-    assert bench.hands.runs_here()
-    incoming.acknowledge()
-    assert not bench.hands.runs_here()
 
 
 def test_a_stop_hands_out_the_rest(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
+    KafkaException,
     Message,
     Producer,
     TopicPartition,
@@ -63,10 +64,7 @@ class BareClient:
         """Same as read, undecoded."""
         consumer = Consumer({**self._config, "group.id": "unused", "enable.auto.commit": False})
         try:
-            left = {
-                where.partition: consumer.get_watermark_offsets(where, ANSWER_S)[1]
-                for where in self._all(topic)
-            }
+            left = eventually(lambda: self._ends(consumer, topic), ANSWER_S, f"ends of {topic}")
             left = {number: end for number, end in left.items() if end}
             if not left:
                 return []
@@ -88,6 +86,16 @@ class BareClient:
             return sorted(found, key=lambda message: (message.partition(), message.offset()))
         finally:
             consumer.close()
+
+    def _ends(self, consumer: Consumer, topic: str) -> dict[int, int] | None:
+        """Return where each partition ends; None while one that is new has no leader."""
+        try:
+            return {
+                where.partition: consumer.get_watermark_offsets(where, ANSWER_S)[1]
+                for where in self._all(topic)
+            } or {-1: 0}
+        except KafkaException:
+            return None
 
     def payloads(self, topic: str) -> list[Any]:
         """Return the payloads that the topic holds now."""

@@ -2,7 +2,8 @@
 """A listener in a process of its own.
 
 Prints ``ready`` when start() has returned and ``got MESSAGE_ID PAYLOAD`` for each notification
-that is through its endpoint, which never ends for the payload of ``--hang-at``. Ends on SIGTERM, or by sys.exit on a line on stdin.
+that is through its endpoint, which never ends for the payload of ``--hang-at``. Ends on SIGTERM,
+or by sys.exit on a line on stdin.
 """
 
 from __future__ import annotations
