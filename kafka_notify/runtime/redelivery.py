@@ -161,6 +161,8 @@ class Redelivery:
                 wait_s = self._wait_s(unit.attempt)
         self._account.set_aside(unit)
         self._push(_Parked(unit, todo), now + wait_s)
+        if self._stopping:
+            self.hurry()  # the stop may have begun since it was asked about
 
     def _is_last(self, unit: Unit) -> bool:
         limit = self._settings.requeue_limit
