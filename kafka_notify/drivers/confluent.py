@@ -29,6 +29,8 @@ from kafka_notify.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
 
+_CLOSE_MARGIN_S = 1.0
+
 
 class KafkaDriver:
     """One Kafka cluster; see ``drivers.base.Driver``."""
@@ -132,13 +134,15 @@ class KafkaDriver:
             longest_start_s=self._settings.start_timeout,
         )
         return KafkaShareConsumer(
-            partial(make, partial(new_client, watch=watch), config, problems=problems),
+            new_client(config, watch, problems=problems),
             watch=watch,
             start=start,
             group=group,
             address=self._address,
             problems=problems,
             on_problem=on_problem,
+            # Where a broker hangs, leaving takes a request's time-out.
+            close_timeout_s=confluent_config.socket_timeout_s(config) + _CLOSE_MARGIN_S,
         )
 
     def _use_classic(self, group: str) -> None:

@@ -12,12 +12,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from kafka_notify.core.message import Partition
 from kafka_notify.drivers.base import OnProblem
 from kafka_notify.drivers.confluent_client import leak, make
 from kafka_notify.drivers.confluent_config import Config
-from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.drivers.confluent_errors import SETTLING, Problems
 from kafka_notify.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from kafka_notify.native import threading, time
 
@@ -249,18 +250,30 @@ class _Connection(NamedTuple):
         """Return the offset that the next record of each partition will get."""
         if not partitions:
             return {}
+        retrying = Retrying(
+            stop=stop_after_delay(timeout_s),
+            wait=wait_exponential(multiplier=_LOOK_AGAIN_S, max=0.5),
+            retry=retry_if_exception(_is_settling),
+            reraise=True,
+            sleep=time.sleep,
+        )
+        try:
+            return retrying(self._list_ends, partitions, timeout_s)
+        except KafkaException as error:
+            raise self._explain(error, doing="reading where partitions end") from error
+
+    def _list_ends(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
         end = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         futures = self.client.list_offsets(
             {TopicPartition(topic, number): end for topic, number in partitions},
             request_timeout=timeout_s,
         )
-        try:
-            return {
-                Partition(where.topic, where.partition): _result(future, timeout_s).offset
-                for where, future in futures.items()
-            }
-        except KafkaException as error:
-            raise self._explain(error, doing="reading where partitions end") from error
+        return {
+            Partition(where.topic, where.partition): _result(future, timeout_s).offset
+            for where, future in futures.items()
+        }
 
     def without_leaders(self, names: set[str], deadline: float) -> set[str]:
         """Wait until the deadline for leaders; return the topics that lack one still."""
@@ -289,6 +302,10 @@ def _result(future: Future[Any], timeout_s: float) -> Any:
     if not done.wait(timeout_s + _SILENCE_S):
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
     return future.result()
+
+
+def _is_settling(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in SETTLING
 
 
 def _is_led(topic: Any) -> bool:

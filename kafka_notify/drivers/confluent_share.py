@@ -7,7 +7,8 @@ acknowledged, cannot renew locks, and tells of a fatal error once. Needs conflue
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import (
@@ -22,8 +23,10 @@ from confluent_kafka import (
 
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import Acquired, OnProblem, Settlement, Unstored
-from kafka_notify.drivers.confluent_client import leak
+from kafka_notify.drivers.confluent_client import leak, make
+from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import REFUSALS, Problems
+from kafka_notify.drivers.confluent_share_close import Ending
 from kafka_notify.drivers.confluent_share_start import NO_SHARE_GROUPS, ShareStart
 from kafka_notify.drivers.confluent_share_watch import INTERVAL_S, ShareWatch
 from kafka_notify.errors import (
@@ -37,6 +40,8 @@ from kafka_notify.errors import (
     ConsumerFenced,
 )
 from kafka_notify.native import time
+
+LOG = logging.getLogger(__name__)
 
 _TYPES = {
     Settlement.ACCEPT: AcknowledgeType.ACCEPT,
@@ -55,28 +60,28 @@ _UNANSWERED = (
     KafkaError._TRANSPORT,
     KafkaError._IN_PROGRESS,
 )
-# When a member that has been given nothing joins anew, to hear at once and not 5 s later.
-_JOIN_AGAIN_S = (0.5, 1.5, 3.5)
 _FINISH_AGAIN_S = 1.0
 _OLD_TIMEOUT_S = 5.0
 
 Key = tuple[str, int, int]
 
 
-def new_client(config: dict[str, Any], *, watch: ShareWatch) -> ShareConsumer:
-    """Return a client whose statistics go to ``watch``, in place of what ``make`` sets."""
+def new_client(config: Config, watch: ShareWatch, *, problems: Problems) -> ShareConsumer:
+    """Return a client whose statistics go to ``watch``."""
+
+    def watched(complete: dict[str, Any]) -> ShareConsumer:
+        return ShareConsumer({**complete, "stats_cb": watch.heard})
+
     interval_ms = round(INTERVAL_S * 1000)
-    return ShareConsumer(
-        {**config, "statistics.interval.ms": interval_ms, "stats_cb": watch.heard}
-    )
+    return make(watched, {**config, "statistics.interval.ms": interval_ms}, problems=problems)
 
 
 class KafkaShareConsumer:
-    """``drivers.base.ShareClient`` over one librdkafka share consumer after the other."""
+    """``drivers.base.ShareClient`` over one librdkafka share consumer."""
 
     def __init__(
         self,
-        make_client: Callable[[], ShareConsumer],
+        client: ShareConsumer,
         *,
         watch: ShareWatch,
         start: ShareStart,
@@ -84,20 +89,19 @@ class KafkaShareConsumer:
         address: str,
         problems: Problems,
         on_problem: OnProblem,
+        close_timeout_s: float,
     ) -> None:
-        """``watch`` watches the clients that ``make_client`` returns."""
-        self._make_client = make_client
-        self._maybe_client: ShareConsumer | None = make_client()
+        """``watch`` watches the client."""
+        self._close_timeout_s = close_timeout_s
         self._watch = watch
+        self._maybe_client: ShareConsumer | None = client
         self._start = start
         self._what = f"group {group} at {address}"
         self._problems = problems
         self._on_problem = on_problem
-        self._topics: list[str] = []
         self._held: dict[Key, Record] = {}
         self._settled: dict[Key, Settlement] = {}
         self._over: ConsumerFenced | None = None
-        self._join_again_at: list[float] = []
         self._finish_at = 0.0
 
     @property
@@ -120,43 +124,24 @@ class KafkaShareConsumer:
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group; see ``ShareClient.subscribe``."""
-        self._topics = list(dict.fromkeys(topics))
-        self._start.begin(self._topics)
-        now = time.monotonic()
-        self._join_again_at = [now + after_s for after_s in _JOIN_AGAIN_S]
-        self._client.subscribe(self._topics)
+        wanted = list(dict.fromkeys(topics))
+        self._start.begin(wanted)
+        self._client.subscribe(wanted)
 
     def ready(self) -> bool:
         """Tell whether the group's start is settled and this member has its share."""
         return not self._start.is_pending and self._watch.is_assigned
 
     def _go_on_starting(self) -> None:
-        now = time.monotonic()
-        if self._start.is_pending and now >= self._finish_at:
-            self._finish_start()
-        if self._watch.is_assigned:
-            self._join_again_at = []
-        elif self._join_again_at and now >= self._join_again_at[0] and self._watch.is_member:
-            self._join_again_at.pop(0)
-            if self._start.assigns_at_once and not self._held:
-                self._join_again()
-
-    def _finish_start(self) -> None:
         start = self._start
+        if not start.is_pending or time.monotonic() < self._finish_at:
+            return
         if self._watch.has_fetched(start.partitions) or start.is_late():
             try:
                 start.finish()
             except BrokerError as error:
                 self._on_problem(error)
                 self._finish_at = time.monotonic() + _FINISH_AGAIN_S
-
-    def _join_again(self) -> None:
-        """Replace the client: what the coordinator has for it by now, it tells a new member."""
-        old, self._maybe_client = self._client, None
-        _close(old, self._problems, self._what)
-        self._watch.begin_anew()
-        self._maybe_client = self._make_client()
-        self._maybe_client.subscribe(self._topics)
 
     # --- records
 
@@ -312,18 +297,21 @@ class KafkaShareConsumer:
 
     def close(self) -> None:
         """Send what is settled, and leave; see ``ShareClient.close``."""
-        client, self._maybe_client = self._maybe_client, None
-        if client is not None:
-            self._acknowledge(client)
-            self._held.clear()
-            _close(client, self._problems, self._what)
-
-
-def _close(client: ShareConsumer, problems: Problems, what: str) -> None:
-    try:
-        client.close()
-    except KafkaException as error:
-        problems.heard_of(f"leaving share {what}", error.args[0])
+        if self._maybe_client is None:
+            return
+        self._acknowledge(self._maybe_client)
+        self._held.clear()
+        ending = Ending(self._maybe_client, problems=self._problems, what=self._what)
+        self._maybe_client = None
+        ending.begin()
+        if not ending.wait(self._close_timeout_s):
+            LOG.warning(
+                "share %s: the client did not end within %g s; if it has not left, what it held "
+                "comes again after %g s",
+                self._what,
+                self._close_timeout_s,
+                self.lock_s,
+            )
 
 
 def _headers(found: Any) -> tuple[tuple[str, bytes | None], ...]:

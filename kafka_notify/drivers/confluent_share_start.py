@@ -31,7 +31,6 @@ _RESET = "share.auto.offset.reset"
 _AT_START = "earliest"
 _LOCK = "share.record.lock.duration.ms"
 _LIMIT = "share.delivery.count.limit"
-_ASSIGNMENT_INTERVAL = "share.assignment.interval.ms"
 _USUAL_LOCK_MS = "30000"
 _USUAL_LIMIT = "5"
 _WISHES = {
@@ -39,8 +38,8 @@ _WISHES = {
     # record is lost.
     _LOCK: "60000",
     _LIMIT: "10",
-    # By default a new member hears of its partitions with the second heartbeat, 5 s later.
-    _ASSIGNMENT_INTERVAL: "0",
+    # By default whoever joins a group hears of its partitions with the second heartbeat, after 5 s.
+    "share.assignment.interval.ms": "0",
     # As every other consumer of ours.
     "share.isolation.level": "read_committed",
 }
@@ -74,7 +73,6 @@ class ShareStart:
         self.is_pending = False
         self.lock_s = float(_USUAL_LOCK_MS) / 1000
         self.delivery_limit = int(_USUAL_LIMIT)
-        self.assigns_at_once = False
 
     @property
     def partitions(self) -> int:
@@ -142,8 +140,6 @@ class ShareStart:
                     break
         self.lock_s = float(granted.get(_LOCK, _USUAL_LOCK_MS)) / 1000
         self.delivery_limit = int(granted.get(_LIMIT, _USUAL_LIMIT))
-        # A cluster without the setting does it so.
-        self.assigns_at_once = granted.get(_ASSIGNMENT_INTERVAL, "0") == "0"
 
     def is_late(self) -> bool:
         """Tell whether it is time to end the start, wherever brokers have got."""

@@ -24,23 +24,17 @@ _STILL_BEATS = round(40.0 / INTERVAL_S)
 
 
 class ShareWatch:
-    """Takes a share consumer's statistics. Threads: the one that polls the client."""
+    """Takes the statistics of one share consumer. Threads: the one that polls the client."""
 
     def __init__(self, health: Health) -> None:
         """``health`` watches the brokers, at its own pace."""
         self._health = health
-        self.begin_anew()
-
-    def begin_anew(self) -> None:
-        """Note that a new client is watched from now on."""
-        self._health.begin_anew()
         self._beats = 0
         self._partitions = 0
         self._unchanged = 0
         self._still = 0
         self._leaders: set[int] = set()
         self._fetches: dict[int, int] = {}
-        self.is_member = False
         self.is_polled = False
 
     @property
@@ -80,7 +74,6 @@ class ShareWatch:
         partitions = group.get("assignment_size", 0) if steady else 0
         self._unchanged = self._unchanged + 1 if partitions == self._partitions else 0
         self._partitions = partitions
-        self.is_member = any(one.get("req", {}).get("ShareGroupHeartbeat") for one in brokers)
         self._leaders = {
             partition["leader"]
             for topic in statistics["topics"].values()

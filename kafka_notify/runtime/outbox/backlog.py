@@ -52,8 +52,6 @@ class Backlog:
         self._store: Store | None = None
         self._done: set[int] = set()
         self._read = 0
-        self.given = 0
-        """How many of its records are delivered, or refused for good."""
         self._with_store(lambda store: store.count)
 
     @property
@@ -80,25 +78,28 @@ class Backlog:
 
     # --- what goes out
 
-    def has_unread(self, beyond: int) -> bool:
-        """Tell whether there is something that ``read`` has not returned, beyond a number."""
+    def has_unread(self, beyond: int, near: int = 0) -> bool:
+        """Tell whether there is something that ``read`` has not returned, beyond a number.
+
+        ``near`` tells to overlook so many numbers.
+        """
         store = self._store
-        return store is not None and store.last > max(self._read, beyond)
+        return store is not None and store.last > max(self._read, beyond) + near
 
     def read(self, beyond: int, *, limit: int, max_bytes: int) -> list[Row]:
         """Return the next rows in their order, none if all beyond this number were returned."""
         after = max(self._read, beyond)
-        rows = self._with_store(lambda store: store.read(after, limit=limit, max_bytes=max_bytes))
-        if rows:
-            self._read = rows[-1].seq
-        elif (store := self._store) is not None:
-            self._read = max(after, store.last)
+
+        def read(store: Store) -> tuple[list[Row], int]:
+            found = store.read(after, limit=limit, max_bytes=max_bytes)
+            return found, found[-1].seq if found else max(after, store.last)
+
+        rows, self._read = self._with_store(read)
         return rows
 
     def done(self, seq: int) -> None:
         """Note that a row is delivered, or refused for good; ``settle`` deletes it."""
         self._done.add(seq)
-        self.given += 1
 
     def settle(self) -> None:
         """Delete the rows that are done. While the disk is full they wait, or all go at once."""
@@ -149,7 +150,8 @@ class Backlog:
     def _most(self) -> int:
         """Return what the file may take: one that is adopted was made under another bound."""
         with suppress(OSError):
-            return max(self._max_bytes, 2 * self.path.stat().st_size)
+            size = self.path.stat().st_size
+            return max(self._max_bytes, size + size // 4)
         return self._max_bytes
 
     def _save_what_is_left(self, error: StoreCorrupt) -> OutboxSalvaged:
@@ -162,7 +164,8 @@ class Backlog:
             saved, lost = salvage(old, into=store)
             store.write_back()
         except BaseException:
-            store.empty(if_no_more_than=store.count)
+            with suppress(OutboxError):
+                store.empty(if_no_more_than=store.count)
             store.close()
             claim.let_go()
             raise
@@ -190,14 +193,16 @@ def adoptable(folder: Folder, claim: Claim) -> Claim:
         for end in ("-wal", ""):
             with suppress(FileNotFoundError):
                 shutil.copyfile(f"{claim.path}{end}", f"{copy.path}{end}")
-        for end in ("", "-wal"):
-            with suppress(FileNotFoundError):
-                os.unlink(f"{claim.path}{end}")
     except OSError as error:
-        for end in ("", "-wal"):
-            with suppress(OSError):
-                os.unlink(f"{copy.path}{end}")
+        _unlink(copy.path)
         copy.let_go()
         raise OutboxError(f"outbox {claim.path}: it cannot be copied: {error}") from error
+    _unlink(claim.path)
     claim.let_go()
     return copy
+
+
+def _unlink(path: Path) -> None:
+    for end in ("", "-wal"):
+        with suppress(OSError):
+            os.unlink(f"{path}{end}")

@@ -88,13 +88,27 @@ class Folder:
 
         Raises OutboxError.
         """
-        began = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
+        began = self._later_than_all(datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f"))
         for _ in range(_TRIES):
             name = f"{began}-{os.getpid()}-{secrets.token_hex(4)}"
             claim = self._claim(self.path / f"{name}{FILE}")
             if claim is not None:
                 return claim
         raise OutboxError(f"outbox folder {self.path}: no file in it can be locked")
+
+    def _later_than_all(self, began: str) -> str:
+        """Return a beginning that sorts last, though the clock may have been set back."""
+        names = [name for name in self._names() if name.endswith(FILE)]
+        last = max(names, default="")
+        return began if f"{began}-" > last else f"{last.partition('-')[0]}~"
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise OutboxError(f"outbox folder {self.path}: {error}") from error
 
     def beside(self, path: Path) -> Claim:
         """Claim a new file whose name comes right after that of ``path``."""
@@ -106,16 +120,10 @@ class Folder:
 
     def abandoned(self) -> Iterator[Claim]:
         """Claim each file that nobody holds, the oldest first. Raises OutboxError."""
-        try:
-            names = sorted(os.listdir(self.path))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise OutboxError(f"outbox folder {self.path}: {error}") from error
-        present = set(names)
-        for name in names:
+        names = set(self._names())
+        for name in sorted(names):
             path = (self.path / name).with_suffix(FILE)
-            if not (name == path.name or (name.endswith(_LOCK) and path.name not in present)):
+            if not (name == path.name or (name.endswith(_LOCK) and path.name not in names)):
                 continue
             claim = None
             with suppress(OutboxError):  # another user's, say: the others are not to wait for it

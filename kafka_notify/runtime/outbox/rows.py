@@ -53,11 +53,7 @@ def _checksum(
     key: bytes | None,
     value: bytes,
 ) -> int:
-    crc = zlib.crc32(f"{seq} {topic} {message_id}".encode())
-    if headers is not None:
-        crc = zlib.crc32(headers, crc)
-    if key is not None:
-        crc = zlib.crc32(key, crc)
+    crc = zlib.crc32(f"{seq!r} {topic!r} {message_id!r} {headers!r} {key!r} ".encode())
     return zlib.crc32(value, crc)
 
 

@@ -28,6 +28,7 @@ SIDECARS = ("-wal", "-shm", "-journal")
 
 _WAL_BYTES = 33_554_432  # beyond this it is written back into the file, which takes some 50 ms
 _WAL_SHARE = 4  # of a small outbox, the WAL may be one in so many bytes
+_SPARE_PAGES = 4  # which a row takes beside it
 _LEAST_PAGES = 4
 _SHRINK_BYTES = 16_777_216  # an empty file that was larger is made anew
 
@@ -82,8 +83,10 @@ class Store:
             for statement in _SETUP:
                 db.execute(statement).fetchall()
             self._wal_bytes = min(_WAL_BYTES, self._max_bytes // _WAL_SHARE)
-            pages = max(_LEAST_PAGES, (self._max_bytes - self._wal_bytes) // PAGE_BYTES)
+            pages = (self._max_bytes - self._wal_bytes) // PAGE_BYTES - _SPARE_PAGES
+            pages = max(_LEAST_PAGES, pages)
             db.execute(f"PRAGMA max_page_count={pages}").fetchall()
+            db.execute(f"PRAGMA journal_size_limit={self._wal_bytes}").fetchall()
             if not db.execute("SELECT 1 FROM sqlite_master").fetchall():
                 db.execute("BEGIN IMMEDIATE")
                 db.execute(_TABLE)
@@ -100,7 +103,7 @@ class Store:
             db.close()
             raise
         self.last = last or 0
-        self._written = 0
+        self._wal = f"{self.path}-wal"
         self._db = db
 
     @property
@@ -124,7 +127,6 @@ class Store:
                     db.executemany(_INSERT, values)
             self.count += len(new)
             self.last = max(self.last, *(row.seq for row in new))
-            self._written += sum(len(row.record.value) + PAGE_BYTES for row in new)
 
     def read(self, after: int, *, limit: int, max_bytes: int) -> list[Row]:
         """Return rows beyond ``after`` in their order, at least one if there is one.
@@ -155,7 +157,6 @@ class Store:
                     for run in runs
                 )
             self.count -= removed
-            self._written += PAGE_BYTES * (len(runs) + 1)
             self._make_room()
             (pages,) = db.execute("PRAGMA page_count").fetchone()
         if not self.count and pages * PAGE_BYTES > _SHRINK_BYTES:
@@ -182,11 +183,12 @@ class Store:
 
     def _make_room(self) -> None:
         """Do so now and then, so that the file beside it does not grow."""
-        if self._written > self._wal_bytes:
-            self._write_back()
+        # It is cut to this size whenever it begins anew, and grows only when it is full.
+        with suppress(FileNotFoundError):
+            if os.stat(self._wal).st_size > self._wal_bytes:
+                self._write_back()
 
     def _write_back(self) -> None:
-        self._written = 0
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     # --- the end
