@@ -261,8 +261,6 @@ class Settings:
             "dispatch_window notifications; nothing comes twice",
             "after_dispatch": "at least once: committed when its endpoints are done. A crash "
             "loses nothing; what was not committed yet comes again, in order",
-            "share": "at least once, without order, from a share group (Kafka 4.2; a preview in "
-            "librdkafka): more listeners than partitions share the work",
         },
     )
     dispatch_window: int = row(
