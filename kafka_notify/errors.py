@@ -11,6 +11,8 @@
         BrokerUnavailable     BrokerRefused
       DeliveryError           .topic .message_id .attempts
         DeliveryTimeout       DeliveryRefused     SendBufferFull
+        OutboxError
+          OutboxFull
       SerializationError (ValueError)   .path
       UndecodableRecord (ValueError)
       ConsumeError
@@ -117,6 +119,14 @@ class DeliveryRefused(DeliveryError):
 
 class SendBufferFull(DeliveryError):
     """Raised when the send buffer stayed full for ``send_block_timeout``; nothing was queued."""
+
+
+class OutboxError(DeliveryError):
+    """Raised when the outbox cannot take a notification; the message names file and cause."""
+
+
+class OutboxFull(OutboxError):
+    """Raised when ``outbox_max_bytes`` or the disk leave no room; nothing was stored."""
 
 
 class SerializationError(KafkaNotifyError, ValueError):

@@ -270,6 +270,59 @@ class ListenerFailed(Event):
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxSpooling(Event):
+    """Sends do not get through: they go to the outbox from now on."""
+
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxStraight(Event):
+    """Sends get through again and go straight; ``waiting`` are on their way from the outbox."""
+
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxAdopted(Event):
+    """What a process that has ended left in the outbox is sent by this one."""
+
+    path: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxKept(Event):
+    """A transport was closed with records in the outbox: another process will send them."""
+
+    path: str
+    records: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxSalvaged(Event):
+    """A file of the outbox was damaged: what could be read is in ``path``, the rest in ``aside``.
+
+    ``lost`` are about that many; some of them may have been delivered long ago.
+    """
+
+    path: str
+    aside: str
+    saved: int
+    lost: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxProblem(Event):
+    """The disk does not let the outbox do its work; it is tried again."""
+
+    error: Exception
+
+
 Subscriber = Callable[[Event], None]
 
 

@@ -16,6 +16,8 @@ from kafka_notify.errors import ConfigurationError, InvalidName, InvalidTarget
 MAX_NAME_LENGTH = 249
 """Kafka's limit on a topic's name (org.apache.kafka.common.internals.Topic)."""
 
+SHARE_SUFFIX = ".share"
+
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
 
 
@@ -121,5 +123,20 @@ def group_name(pool: str | None, default_group: str) -> str:
     if len(name) > MAX_NAME_LENGTH:
         raise InvalidName(
             f"{what} {name[:40]}…: {len(name)} characters, {MAX_NAME_LENGTH} at most"
+        )
+    return name
+
+
+def share_group_name(group: str) -> str:
+    """Return the share group that stands beside a consumer group: ``<group>.share``.
+
+    An id that was ever used by a consumer group can never be that of a share group, nor the other
+    way round, so each pool has a name for either. Raises InvalidName when that is too long.
+    """
+    name = group + SHARE_SUFFIX
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidName(
+            f"pool {group[:40]}…: {len(group)} characters, with commit_policy=share "
+            f"{MAX_NAME_LENGTH - len(SHARE_SUFFIX)} at most ({SHARE_SUFFIX!r} is added)"
         )
     return name

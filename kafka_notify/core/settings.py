@@ -213,6 +213,31 @@ class Settings:
         librdkafka="compression.codec",
     )
 
+    # --- keeping what cannot be sent now
+    outbox: str = row(
+        "off",
+        "What happens to notifications that Kafka does not take now. Those in the outbox are sent "
+        "in their order as soon as Kafka takes them, by this process or by the next one.",
+        choices={
+            "off": "they wait in memory, within send_buffer_records and send_buffer_bytes",
+            "on_failure": "what is not delivered in time goes to the outbox",
+            "always": "everything goes through the outbox: a send returns when it is on disk, and "
+            "kill -9 of the process loses nothing",
+        },
+    )
+    spool_dir: str = row(
+        "",
+        "Folder of the outbox, one file per process; empty means kafka-notify below "
+        "$XDG_STATE_HOME, or ~/.local/state.",
+    )
+    outbox_max_bytes: int = row(
+        1_073_741_824,
+        "The most bytes that a process's outbox takes; a send beyond it raises OutboxFull.",
+        unit="bytes",
+        minimum=65_536,
+        maximum=1_000_000_000_000,
+    )
+
     # --- receiving
     consumer_group: str = row(
         "oslo_messaging_consumer",
@@ -261,6 +286,8 @@ class Settings:
             "dispatch_window notifications; nothing comes twice",
             "after_dispatch": "at least once: committed when its endpoints are done. A crash "
             "loses nothing; what was not committed yet comes again, in order",
+            "share": "at least once, without order, from a share group (Kafka 4.2; a preview in "
+            "librdkafka): more listeners than partitions share the work",
         },
     )
     dispatch_window: int = row(

@@ -7,13 +7,20 @@ in an entry point of the group ``kafka_notify.drivers``.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.core.settings import Settings
 from kafka_notify.core.url import TransportURL
-from kafka_notify.errors import BrokerError, DeliveryError, DriverNotFound
+from kafka_notify.errors import (
+    BrokerError,
+    ConfigurationError,
+    ConsumeError,
+    DeliveryError,
+    DriverNotFound,
+)
 
 NAMESPACE = "kafka_notify.drivers"
 
@@ -152,6 +159,93 @@ class ConsumerClient(Protocol):
         """Leave the group and release the client. Idempotent; bounded by the client."""
 
 
+class Settlement(enum.Enum):
+    """What becomes of a record that a share group handed out."""
+
+    ACCEPT = "accept"
+    """It is done, and never comes again."""
+    RELEASE = "release"
+    """It comes again at once, to whichever member asks first."""
+    REJECT = "reject"
+    """It is given up, and never comes again."""
+
+
+class Acquired(NamedTuple):
+    """A record that is locked for this member, and how often it has been handed out by now."""
+
+    record: Record
+    delivery_count: int
+
+
+class Unstored(NamedTuple):
+    """Settlements that a broker has not stored, of one partition: the records come again."""
+
+    records: Sequence[Record]
+    error: ConsumeError
+
+
+class ShareClient(Protocol):
+    """One member of one share group. All calls from its one thread, but ``abandon``.
+
+    Members share partitions and get records of one key side by side. What is taken is locked for
+    ``lock_s``; nobody can make that longer. Then, or as soon as the member's connection is gone,
+    the record comes to somebody. When it has been handed out ``delivery_limit`` times the cluster
+    gives it up **without a word**, so settle it for good before.
+    """
+
+    @property
+    def lock_s(self) -> float:
+        """How long a record stays locked after it was taken; known after ``subscribe``."""
+
+    @property
+    def delivery_limit(self) -> int:
+        """The delivery count after which a record is not handed out again; known likewise."""
+
+    def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group for these topics, whether they exist yet or not.
+
+        A group that is new begins where the option ``group_start`` says; what is sent after
+        ``ready`` was true comes, whatever happens to members or brokers. Blocks a few times
+        ``connect_timeout`` at most. Raises BrokerUnavailable, or BrokerRefused when the cluster
+        has no share groups or does not let us set the group's start.
+        """
+
+    def ready(self) -> bool:
+        """Tell whether the group's start is settled and this member has its share. Cheap."""
+
+    def take(self, timeout_s: float) -> list[Acquired]:
+        """Return what one request brings; wait ``timeout_s`` for a first record.
+
+        As long as something taken is not settled *and* committed, returns nothing, at once. A
+        request may bring more than ``max_poll_records``: what was sent together comes together.
+        Call it again and again, records or not: it serves the client. Raises ConsumerFenced when
+        the client has ended for good (no share groups, group id in use), BrokerUnavailable when
+        it will never get on: make a new one.
+        """
+
+    def settle(self, records: Iterable[Record], how: Settlement) -> None:
+        """Note what becomes of records; ``commit`` sends it. The last word on each counts.
+
+        What is not in hand any more, as its settlement was sent, is ignored.
+        """
+
+    def commit(self, timeout_s: float) -> list[Unstored]:
+        """Send what is settled; return what was not stored. Blocks ``timeout_s`` at most.
+
+        Nothing of it can be sent again. CommitUnanswered: it may be stored, or will be.
+        AssignmentLost: the lock had run out. CommitFailed: the broker lost its state or went.
+        """
+
+    def abandon(self) -> None:
+        """Forget the client without touching it: called in a child of fork."""
+
+    def close(self) -> None:
+        """Send what is settled, leave, and let go of the rest, which comes again at once.
+
+        That counts as a hand-out. Idempotent; bounded by the client.
+        """
+
+
 class AdminClient(Protocol):
     """Ask for topics and make them. Threads: any."""
 
@@ -225,11 +319,25 @@ class Driver(Protocol):
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> ConsumerClient:
         """Return a new consumer of ``group``; it joins when it subscribes."""
 
+    def new_share_consumer(self, group: str, *, on_problem: OnProblem) -> ShareClient:
+        """Return a new member of the share group ``group``; it joins when it subscribes.
+
+        Raises ConfigurationError when this driver, or the client beneath it, has no share groups.
+        """
+
     def new_admin(self, *, on_problem: OnProblem) -> AdminClient:
         """Return a new admin client."""
 
     def close(self) -> None:
         """Release what the driver itself holds (an embedded cluster); its clients are closed."""
+
+
+def no_share_groups(driver: str) -> ConfigurationError:
+    """Return the error of a driver that has no share groups."""
+    return ConfigurationError(
+        f"{driver}:// has no share groups: commit_policy=share needs a real Kafka, kafka://, of "
+        "version 4.2 or later; use another commit_policy here"
+    )
 
 
 def load_driver(url: TransportURL, settings: Settings) -> Driver:

@@ -16,15 +16,20 @@ from confluent_kafka import Consumer, Producer
 from kafka_notify.core.settings import Settings
 from kafka_notify.core.url import TransportURL
 from kafka_notify.drivers import confluent_config
-from kafka_notify.drivers.base import OnProblem, OnReport
+from kafka_notify.drivers.base import OnProblem, OnReport, ShareClient
 from kafka_notify.drivers.confluent_admin import KafkaAdmin
 from kafka_notify.drivers.confluent_client import make
 from kafka_notify.drivers.confluent_consumer import KafkaConsumer
 from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_producer import KafkaProducer
+from kafka_notify.drivers.confluent_share_start import ShareStart
+from kafka_notify.drivers.confluent_share_watch import ShareWatch
+from kafka_notify.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
+
+_CLOSE_MARGIN_S = 1.0
 
 
 class KafkaDriver:
@@ -104,6 +109,40 @@ class KafkaDriver:
             problems=problems,
             commit_timeout_s=confluent_config.socket_timeout_s(config),
             on_unsupported=partial(self._use_classic, group) if may_fall_back else None,
+        )
+
+    def new_share_consumer(self, group: str, *, on_problem: OnProblem) -> ShareClient:
+        """Return a new member of the share group ``group``; it joins when it subscribes."""
+        try:
+            from kafka_notify.drivers.confluent_share import KafkaShareConsumer, new_client
+        except ImportError as error:
+            raise ConfigurationError(
+                "commit_policy=share needs confluent-kafka 2.15 or later, which has a share "
+                "consumer: upgrade it, or use another commit_policy"
+            ) from error
+        left_out = confluent_config.not_for_shares(self._settings)
+        if left_out:
+            LOG.info("client_options without a meaning in share groups: %s", ", ".join(left_out))
+        problems = Problems(address=self._address, on_problem=on_problem)
+        watch = ShareWatch(Health(problems.forget))
+        config = confluent_config.share_consumer(self._shared, self._settings, group=group)
+        start = ShareStart(
+            self.new_admin(on_problem=on_problem),
+            group=group,
+            from_end=self._settings.group_start == "end",
+            timeout_s=self._settings.connect_timeout,
+            longest_start_s=self._settings.start_timeout,
+        )
+        return KafkaShareConsumer(
+            new_client(config, watch, problems=problems),
+            watch=watch,
+            start=start,
+            group=group,
+            address=self._address,
+            problems=problems,
+            on_problem=on_problem,
+            # Where a broker hangs, leaving takes a request's time-out.
+            close_timeout_s=confluent_config.socket_timeout_s(config) + _CLOSE_MARGIN_S,
         )
 
     def _use_classic(self, group: str) -> None:

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
+from kafka_notify.core.message import Partition
 from kafka_notify.drivers.base import OnProblem
 from kafka_notify.drivers.confluent_client import leak, make
 from kafka_notify.drivers.confluent_config import Config
-from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.drivers.confluent_errors import SETTLING, Problems
 from kafka_notify.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from kafka_notify.native import threading, time
 
@@ -23,6 +26,14 @@ _NO_MEMBERS = (None, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 _LEAST_S = 0.1
 _SILENCE_S = 1.0
 _LOOK_AGAIN_S = 0.05
+
+
+class GroupSetting(NamedTuple):
+    """What the brokers say of one setting of a group."""
+
+    value: str
+    is_default: bool
+    """Whether nobody has set it, for this group or for all of a broker's."""
 
 
 class KafkaAdmin:
@@ -103,6 +114,32 @@ class KafkaAdmin:
         state = self._watching.group_state(group, max(_LEAST_S, timeout_s))
         return bool(state == ConsumerGroupState.STABLE)
 
+    # --- for share groups
+
+    def group_settings(self, group: str, timeout_s: float) -> dict[str, GroupSetting]:
+        """Return the settings of a group by name, whether it exists yet or not.
+
+        What was set a moment ago may not be known to the broker that answers. Raises
+        BrokerUnavailable or BrokerRefused.
+        """
+        return self._connect().group_settings(group, max(_LEAST_S, timeout_s))
+
+    def set_group(self, group: str, values: Mapping[str, str], timeout_s: float) -> None:
+        """Set some settings of a group, all or none; the others stay. Raises likewise."""
+        self._connect().set_group(group, values, max(_LEAST_S, timeout_s))
+
+    def end_offsets(self, topics: Iterable[str], timeout_s: float) -> dict[Partition, int]:
+        """Return the offset that the next record of each partition will get. Raises likewise."""
+        connection = self._connect()
+        found = connection.metadata(timeout_s).topics
+        partitions = [
+            Partition(name, number)
+            for name in topics
+            if name in found and found[name].error is None
+            for number in found[name].partitions
+        ]
+        return connection.end_offsets(partitions, max(_LEAST_S, timeout_s))
+
     def abandon(self) -> None:
         """Forget a watching client in a child of fork; see ``leak``."""
         watching, self._watching = self._watching, None
@@ -175,6 +212,69 @@ class _Connection(NamedTuple):
             raise self._explain(error, doing=f"asking for the state of group {group}") from error
         return None
 
+    def group_settings(self, group: str, timeout_s: float) -> dict[str, GroupSetting]:
+        """Return the settings of a group by name."""
+        resource = ConfigResource(ConfigResource.Type.GROUP, group)
+        future = self.client.describe_configs([resource], request_timeout=timeout_s)[resource]
+        try:
+            found = _result(future, timeout_s)
+        except KafkaException as error:
+            raise self._explain(error, doing=f"asking for the settings of {group}") from error
+        return {
+            name: GroupSetting(str(entry.value), bool(entry.is_default))
+            for name, entry in found.items()
+        }
+
+    def set_group(self, group: str, values: Mapping[str, str], timeout_s: float) -> None:
+        """Set some settings of a group, all or none."""
+        resource = ConfigResource(
+            ConfigResource.Type.GROUP,
+            group,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in values.items()
+            ],
+        )
+        [future] = self.client.incremental_alter_configs(
+            [resource], request_timeout=timeout_s
+        ).values()
+        try:
+            _result(future, timeout_s)
+        except KafkaException as error:
+            names = ", ".join(values)
+            raise self._explain(error, doing=f"setting {names} of {group}") from error
+
+    def end_offsets(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return the offset that the next record of each partition will get."""
+        if not partitions:
+            return {}
+        retrying = Retrying(
+            stop=stop_after_delay(timeout_s),
+            wait=wait_exponential(multiplier=_LOOK_AGAIN_S, max=0.5),
+            retry=retry_if_exception(_is_settling),
+            reraise=True,
+            sleep=time.sleep,
+        )
+        try:
+            return retrying(self._list_ends, partitions, timeout_s)
+        except KafkaException as error:
+            raise self._explain(error, doing="reading where partitions end") from error
+
+    def _list_ends(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        end = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        futures = self.client.list_offsets(
+            {TopicPartition(topic, number): end for topic, number in partitions},
+            request_timeout=timeout_s,
+        )
+        return {
+            Partition(where.topic, where.partition): _result(future, timeout_s).offset
+            for where, future in futures.items()
+        }
+
     def without_leaders(self, names: set[str], deadline: float) -> set[str]:
         """Wait until the deadline for leaders; return the topics that lack one still."""
         while names:
@@ -202,6 +302,10 @@ def _result(future: Future[Any], timeout_s: float) -> Any:
     if not done.wait(timeout_s + _SILENCE_S):
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
     return future.result()
+
+
+def _is_settling(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in SETTLING
 
 
 def _is_led(topic: Any) -> bool:

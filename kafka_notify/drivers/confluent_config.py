@@ -44,6 +44,14 @@ _PRODUCER_ONLY = (
     "dr_", "produce.",
 )  # fmt: skip
 
+_NOT_FOR_SHARES = (
+    "group.instance.id", "group.protocol", "group.remote.assignor", "session.timeout.",
+    "heartbeat.", "partition.assignment.", "enable.auto.", "auto.", "queued.", "isolation.level",
+    "enable.partition.eof", "fetch.queue.", "fetch.error.", "message.copy.", "topic.blacklist",
+    "socket.max.fails", "allow.auto.create.topics", "consume.",
+)  # fmt: skip
+"""Options of a consumer that librdkafka refuses to a share consumer: brokers decide, or nobody."""
+
 _SASL_WITH_PASSWORD = ("PLAIN", "SCRAM-")
 _LEAST_POLL_INTERVAL_S = 300.0
 _POLL_INTERVAL_MARGIN_S = 60.0
@@ -52,6 +60,11 @@ _USUAL_RECEIVE_BYTES = 100_000_000
 _RESPONSE_OVERHEAD_BYTES = (
     512  # librdkafka's rule: receive.message.max.bytes ≥ fetch.max.bytes + 512
 )
+
+# A share consumer asks one broker after the other, and each that has nothing keeps it waiting for
+# so long: with the default of 500 ms a record of three brokers' is late by as much on average.
+_SHARE_FETCH_WAIT_MS = 20
+_LONGEST_POLL_INTERVAL_MS = 86_400_000
 
 # How long a request to a broker that hangs is waited for, and a commit as a whole.
 _SOCKET_TIMEOUT_MS = 15_000
@@ -197,6 +210,35 @@ def consumer(
         config = {key: value for key, value in config.items() if key not in FORBIDDEN_BY_KIP_848}
     config.update(_options(settings, _PRODUCER_ONLY))
     return config
+
+
+def share_consumer(
+    shared: Mapping[str, str | int | float | bool], settings: Settings, *, group: str
+) -> Config:
+    """Return the keys of a member of a share group."""
+    fetch_bytes = max(_USUAL_FETCH_BYTES, settings.kafka_max_fetch_bytes)
+    config: Config = {
+        **shared,
+        "group.id": group,
+        "share.acknowledgement.mode": "explicit",
+        "max.poll.records": min(settings.max_poll_records, settings.dispatch_window),
+        "fetch.wait.max.ms": _SHARE_FETCH_WAIT_MS,
+        "fetch.max.bytes": fetch_bytes,
+        "receive.message.max.bytes": max(
+            _USUAL_RECEIVE_BYTES, fetch_bytes + _RESPONSE_OVERHEAD_BYTES
+        ),
+        "socket.timeout.ms": _SOCKET_TIMEOUT_MS,
+        # Polling waits for the slowest endpoint; locks run out without any help from this.
+        "max.poll.interval.ms": _LONGEST_POLL_INTERVAL_MS,
+        "topic.metadata.refresh.interval.ms": _ms(settings.topic_refresh),
+    }
+    config.update(_options(settings, _PRODUCER_ONLY + _NOT_FOR_SHARES))
+    return config
+
+
+def not_for_shares(settings: Settings) -> list[str]:
+    """Return the client options that are left out where a share group is listened to."""
+    return sorted(name for name in settings.client_options if name.startswith(_NOT_FOR_SHARES))
 
 
 def socket_timeout_s(config: Config) -> float:

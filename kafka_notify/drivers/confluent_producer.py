@@ -198,6 +198,7 @@ class KafkaProducer:
             queued = len(old)
             self._client = self._make_client()
             self._first, self._hurries = None, 0
+            self._ended = False
             self._health.begin_anew()
             self._handing_on = True
             try:

@@ -26,7 +26,7 @@ from confluent_kafka.admin import AdminClient
 
 from kafka_notify.core.settings import Settings
 from kafka_notify.core.url import TransportHost, TransportURL
-from kafka_notify.drivers.base import OnProblem, OnReport
+from kafka_notify.drivers.base import OnProblem, OnReport, ShareClient, no_share_groups
 from kafka_notify.drivers.confluent import KafkaDriver
 from kafka_notify.drivers.confluent_admin import KafkaAdmin
 from kafka_notify.drivers.confluent_client import leak
@@ -173,6 +173,10 @@ class EmbeddedDriver:
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> KafkaConsumer:
         """Return a new consumer of ``group``."""
         return self._kafka.new_consumer(group, on_problem=on_problem)
+
+    def new_share_consumer(self, group: str, *, on_problem: OnProblem) -> ShareClient:
+        """Raise ConfigurationError: there are no share groups here."""
+        raise no_share_groups("embedded")
 
     def new_admin(self, *, on_problem: OnProblem) -> EmbeddedAdmin:
         """Return a new admin client."""

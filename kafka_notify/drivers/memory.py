@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kafka_notify.core.settings import Settings
 from kafka_notify.core.url import TransportURL
-from kafka_notify.drivers.base import OnProblem, OnReport
+from kafka_notify.drivers.base import OnProblem, OnReport, ShareClient, no_share_groups
 from kafka_notify.drivers.memory_cluster import DEFAULT_PARTITIONS, MemoryCluster
 from kafka_notify.drivers.memory_consumer import MemoryConsumer
 from kafka_notify.drivers.memory_producer import MemoryProducer
@@ -71,6 +71,10 @@ class MemoryDriver:
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> MemoryConsumer:
         """Return a new consumer of ``group``."""
         return MemoryConsumer(self._cluster, group, on_problem=on_problem)
+
+    def new_share_consumer(self, group: str, *, on_problem: OnProblem) -> ShareClient:
+        """Raise ConfigurationError: there are no share groups here."""
+        raise no_share_groups("memory")
 
     def new_admin(self, *, on_problem: OnProblem) -> MemoryAdmin:
         """Return a new admin client; it raises and has nothing to tell besides."""

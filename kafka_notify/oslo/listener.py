@@ -20,9 +20,8 @@ from kafka_notify.oslo.waiting import aside, new_bell
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.decoder import Decoder
-from kafka_notify.runtime.intake import Intake
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
-from kafka_notify.runtime.policies import commits_of, policy_of
+from kafka_notify.runtime.policies import new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
 from kafka_notify.runtime.stuck import Stuck
 from kafka_notify.runtime.transport import NotificationTransport
@@ -95,17 +94,12 @@ class PollListener(base.PollStyleListener):
             group=group,
             monitor=transport.monitor,
             bell=new_bell(),
-            discards=policy is CommitPolicy.AFTER_DISPATCH,
+            discards=policy is not CommitPolicy.BEFORE_DISPATCH,
             stuck=Stuck(settings.stuck_after, group=group, monitor=transport.monitor),
         )
         self._handover.redelivery = Redelivery.of(self._handover, group=group, transport=transport)
-        self._intake = Intake(
-            transport,
-            group=group,
-            topics=topics,
-            batch=batch,
-            hands=self._handover,
-            commits=commits_of(policy),
+        self._intake = new_intake(
+            policy, transport, group=group, topics=topics, batch=batch, hands=self._handover
         )
         self._stopped_at_s: float | None = None
 

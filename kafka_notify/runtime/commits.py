@@ -21,6 +21,9 @@ class CommitPolicy(str, enum.Enum):
     AFTER_DISPATCH = "after_dispatch"
     """At least once. Committed when its endpoints are done: a crash loses nothing, and repeats at
     most what was not committed yet, in order. Without a crash nothing is dispatched twice."""
+    SHARE = "share"
+    """At least once, in no order: a share group of Kafka 4.2, where more listeners than partitions
+    share the work. A preview in librdkafka."""
 
 
 class Member(Protocol):

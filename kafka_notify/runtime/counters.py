@@ -17,11 +17,17 @@ NAMES = (
     "dead_lettered",
     "dead_letters_failed",
     "duplicates",
+    "spooled",
+    "replayed",
+    "resent",
+    "outbox_records",
 )
 """sent: handed to the client · confirmed, failed: by delivery report · received: taken for
 dispatch · dispatched: through their endpoints · undecodable: no notification · endpoint_errors:
 raised · requeued: parked to come again · dead_lettered, dead_letters_failed: written to a
-dead-letter topic, or not yet · duplicates: skipped, since their message_id had come before."""
+dead-letter topic, or not yet · duplicates: skipped, since their message_id had come before ·
+spooled: stored in the outbox · replayed: delivered from it · resent: given to a new client, having
+been with one before · outbox_records: how many wait in it now, the adopted ones included."""
 
 
 class Counters:

@@ -20,9 +20,8 @@ from kafka_notify.native import threading
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
-from kafka_notify.runtime.intake import Intake
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
-from kafka_notify.runtime.policies import commits_of, policy_of
+from kafka_notify.runtime.policies import AnyIntake, new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
 from kafka_notify.runtime.stuck import Stuck
 from kafka_notify.runtime.transport import NotificationTransport
@@ -64,7 +63,7 @@ class NotificationListener:
                 naming.dead_letter_topic(topic)  # raises now rather than when one is needed
         self._lock = threading.Lock()
         self._workers: Workers | None = None
-        self._intake: Intake | None = None
+        self._intake: AnyIntake | None = None
         self._stopped = threading.Event()
         self._withdraw: Callable[[], object] | None = None
 
@@ -98,13 +97,13 @@ class NotificationListener:
             fork.register(self)
             self._stopped.clear()
             self._workers = self._new_workers(override_pool_size)
-            self._intake = Intake(
+            self._intake = new_intake(
+                self._policy,
                 self._transport,
                 group=self._group,
                 topics=self._topics,
                 batch=self._batch,
                 hands=self._workers,
-                commits=commits_of(self._policy),
             )
             self._intake.start()
             atexit.register(self._leave)
@@ -117,13 +116,13 @@ class NotificationListener:
             self._dispatcher.run,
             limit=override_pool_size or settings.workers or settings.executor_thread_pool_size,
             name=f"kafka-notify-{self._group}",
-            discards=self._policy is CommitPolicy.AFTER_DISPATCH,
+            discards=self._policy is not CommitPolicy.BEFORE_DISPATCH,
             stuck=Stuck(settings.stuck_after, group=self._group, monitor=transport.monitor),
         )
         workers.redelivery = Redelivery.of(workers, group=self._group, transport=transport)
         return workers
 
-    def _await_end(self, intake: Intake) -> None:
+    def _await_end(self, intake: AnyIntake) -> None:
         """Wait for an earlier start that is still ending; raise ClosedError if it takes long."""
         bound = self._transport.settings.start_timeout
         intake.join(bound)

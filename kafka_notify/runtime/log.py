@@ -107,6 +107,30 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
         "acknowledged nor requeued; it is committed and will not come again",
     ),
     events.ConsumerReopened: (logging.WARNING, "Group {group}: consumer made anew: {error}"),
+    events.OutboxSpooling: (
+        logging.WARNING,
+        "Sends do not get through ({reason}): notifications go to the outbox, {folder}",
+    ),
+    events.OutboxStraight: (
+        logging.INFO,
+        "Sends get through again; the last {waiting} of the outbox are on their way",
+    ),
+    events.OutboxAdopted: (
+        logging.WARNING,
+        "Sending {records} notifications that a process left in the outbox, {path}; some may have "
+        "been sent before",
+    ),
+    events.OutboxKept: (
+        logging.WARNING,
+        "{records} notifications wait in the outbox, {path}, after {waited_s:.1f} s of closing "
+        "(close_timeout); the next process with this outbox sends them",
+    ),
+    events.OutboxSalvaged: (
+        logging.ERROR,
+        "{error}: put aside as {aside}; {saved} notifications of it could be read and are sent, "
+        "about {lost} are lost",
+    ),
+    events.OutboxProblem: (logging.ERROR, "The outbox tries again: {error}"),
 }
 
 

@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from kafka_notify.core.batching import BatchRule
 from kafka_notify.errors import ConfigurationError
 from kafka_notify.runtime.commit_after import CommitAfter
 from kafka_notify.runtime.commit_before import CommitBefore
 from kafka_notify.runtime.commits import CommitPolicy, Commits
+from kafka_notify.runtime.inhand import Hands
+from kafka_notify.runtime.intake import Intake
+from kafka_notify.runtime.share_intake import ShareIntake
+from kafka_notify.runtime.transport import NotificationTransport
+
+AnyIntake = Intake | ShareIntake
 
 _COMMITS: dict[CommitPolicy, Callable[..., Commits]] = {
     CommitPolicy.BEFORE_DISPATCH: CommitBefore,
@@ -27,6 +34,23 @@ def policy_of(name: CommitPolicy | str) -> CommitPolicy:
         ) from error
 
 
-def commits_of(policy: CommitPolicy) -> Callable[..., Commits]:
-    """Return what makes the ``Commits`` of a policy."""
-    return _COMMITS[policy]
+def new_intake(
+    policy: CommitPolicy,
+    transport: NotificationTransport,
+    *,
+    group: str,
+    topics: Sequence[str],
+    batch: BatchRule | None,
+    hands: Hands,
+) -> AnyIntake:
+    """Return the intake of a policy, which has not started."""
+    if policy is CommitPolicy.SHARE:
+        return ShareIntake(transport, group=group, topics=topics, batch=batch, hands=hands)
+    return Intake(
+        transport,
+        group=group,
+        topics=topics,
+        batch=batch,
+        hands=hands,
+        commits=_COMMITS[policy],
+    )

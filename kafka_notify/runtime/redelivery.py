@@ -75,8 +75,9 @@ class Redelivery:
 
     A unit is handed out ``requeue_limit`` times, after waits that double from ``requeue_wait`` to
     ``requeue_wait_max``, with jitter; what asks for more goes to the dead-letter topic, as do
-    undecodable records at once. A unit counts as in hand until Kafka has confirmed its dead
-    letters: a dead-letter topic that cannot be written keeps it, and its keys, parked.
+    undecodable records at once. Where ``release`` is set, nothing is parked: it takes what asks to
+    come again, up to ``hard_limit`` times. A unit counts as in hand until Kafka has confirmed its
+    dead letters: a dead-letter topic that cannot be written keeps it, and its keys, parked.
     """
 
     def __init__(
@@ -101,6 +102,8 @@ class Redelivery:
         self._finish = finish
         self._waits: tenacity.wait.wait_base | None = None
         self._number = itertools.count()
+        self.release: Callable[[Sequence[Record]], None] | None = None
+        self.hard_limit: int | None = None
         self._stopping = False
         self._ended = False
         self._fresh()
@@ -158,7 +161,13 @@ class Redelivery:
                 todo.records, todo.work = (), None
             else:
                 self._tell_of(unit, todo, now)
-                wait_s = self._wait_s(unit.attempt)
+                if self.release is not None:
+                    self._release(unit, todo)
+                    if not todo.dead:
+                        self._finish(unit)
+                        return
+                else:
+                    wait_s = self._wait_s(unit.attempt)
         self._account.set_aside(unit)
         self._push(_Parked(unit, todo), now + wait_s)
         if self._stopping:
@@ -166,7 +175,15 @@ class Redelivery:
 
     def _is_last(self, unit: Unit) -> bool:
         limit = self._settings.requeue_limit
+        if self.hard_limit is not None and unit.attempt >= self.hard_limit:
+            return True
         return self._stopping or (limit >= 0 and unit.attempt >= max(1, limit))
+
+    def _release(self, unit: Unit, todo: Todo) -> None:
+        if self.release is not None:
+            self.release(todo.records)
+            self._account.trim(unit, todo.records)
+            todo.records, todo.work = (), None
 
     def _tell_of(self, unit: Unit, todo: Todo, now: float) -> None:
         attempt = unit.attempt

@@ -8,22 +8,13 @@ What a record means is not known here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kafka_notify.core.events import (
-    ConnectionProblem,
-    DeliveryCallbackFailed,
-    DeliveryFailed,
-    Monitor,
-    RecordsUnsent,
-    ReportsFailed,
-)
+from kafka_notify.core.events import Monitor, RecordsUnsent, ReportsFailed
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.core.settings import Settings
 from kafka_notify.drivers.base import Driver, ProducerClient
 from kafka_notify.errors import (
-    BrokerError,
     BrokerRefused,
     ClosedError,
     DeliveryError,
@@ -34,44 +25,21 @@ from kafka_notify.errors import (
 from kafka_notify.native import threading
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.leaving import SENDERS_TURN, call_at_worker_exit
+from kafka_notify.runtime.outgoing import Confirmation, OnDelivery, Outgoing
+from kafka_notify.runtime.reporting import Reporting
 from kafka_notify.runtime.retry import call_with_retry
+
+if TYPE_CHECKING:
+    from kafka_notify.runtime.outbox.outbox import Outbox
+
+__all__ = ["OnDelivery", "Outgoing", "Sender"]
 
 _POLL_S = 0.1  # one wait for reports while records are on their way
 _GROUP_S = 0.005  # how late a report may be that nobody waits for
 _IDLE_S = 1.0  # between two looks at what the client says, while none are
 _REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
 
-OnDelivery = Callable[[DeliveryReport], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
-    """One record on its way to Kafka."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-    message_id: str | None
-
-
-class _Confirmation:
-    """What a caller with delivery=confirm waits on."""
-
-    __slots__ = ("_done", "error")
-
-    def __init__(self) -> None:
-        self._done = threading.Event()
-        self.error: DeliveryError | None = None
-
-    def set(self, error: DeliveryError | None) -> None:
-        self.error = error
-        self._done.set()
-
-    def wait(self, timeout_s: float) -> bool:
-        return self._done.wait(timeout_s)
-
-
-_Token = tuple["str | None", "_Confirmation | None"]
+_Token = tuple["str | None", "Confirmation | None"]
 
 
 class Sender:
@@ -90,10 +58,18 @@ class Sender:
         self._settings = settings
         self._monitor = monitor
         self._counters = counters
-        self._on_delivery = on_delivery
+        self._reporting = Reporting(
+            address=driver.address, monitor=monitor, on_delivery=on_delivery
+        )
         self._closed = False
-        self._problems: dict[str, BrokerError] = {}
         self._fresh()
+        self._outbox: Outbox | None = None
+        if settings.outbox != "off":
+            from kafka_notify.runtime.outbox.outbox import Outbox
+
+            self._outbox = Outbox(
+                driver, settings, monitor=monitor, counters=counters, on_delivery=on_delivery
+            )
 
     def _fresh(self) -> None:
         """Begin as a process that has sent nothing yet."""
@@ -107,6 +83,8 @@ class Sender:
 
     def after_fork_in_child(self) -> None:
         """Abandon the parent's client: what it still holds is the parent's to deliver."""
+        if self._outbox is not None:
+            self._outbox.after_fork_in_child()
         if self._client is not None:
             self._client.abandon()
         self._fresh()
@@ -118,8 +96,12 @@ class Sender:
 
         Blocks at most ``send_block_timeout``, and only while the buffer is full.
         Raises SendBufferFull, DeliveryRefused (too large; or no broker lets us in), ClosedError,
-        DeliveryError (no broker reachable for ``unreachable_timeout``).
+        DeliveryError (no broker reachable for ``unreachable_timeout``). With an outbox: as
+        ``Outbox.send``, which takes what cannot be delivered now.
         """
+        if self._outbox is not None:
+            self._outbox.send(record)
+            return
         self._refuse_in_vain(record)
         self._queue(record, None)
 
@@ -151,15 +133,19 @@ class Sender:
 
         ``retry``: None or -1 tries for ever, 0 once, n up to n more times; each attempt takes at
         most ``confirm_timeout``. Raises DeliveryTimeout, DeliveryRefused, SendBufferFull or
-        ClosedError; after a DeliveryTimeout the record may be in the log all the same.
+        ClosedError; after a DeliveryTimeout the record may be in the log all the same. With an
+        outbox: as ``Outbox.send_confirmed``.
         """
+        if self._outbox is not None:
+            self._outbox.send_confirmed(record, retry)
+            return
         call_with_retry(lambda attempt: self._attempt(record, attempt), retry)
 
     def _attempt(self, record: Outgoing, attempt: int) -> None:
-        confirmation = _Confirmation()
+        confirmation = Confirmation()
         self._queue(record, confirmation)
         if not confirmation.wait(self._settings.confirm_timeout + _REPORT_GRACE_S):
-            what = f"the client gave no delivery report{self._heard()}"
+            what = f"the client gave no delivery report{self._reporting.heard()}"
             raise self._unconfirmed(record, attempt, what)
         error = confirmation.error
         if error is None:
@@ -182,13 +168,13 @@ class Sender:
             retriable=True,
         )
 
-    def _queue(self, record: Outgoing, confirmation: _Confirmation | None) -> None:
+    def _queue(self, record: Outgoing, confirmation: Confirmation | None) -> None:
         if self._closed:
             raise ClosedError("this transport is closed; get a new one")
         client = self._client or self._open()
         token = (record.message_id, confirmation)
         try:
-            client.send(record.topic, record.value, key=record.key, token=token)
+            _give(client, record, token)
         except SendBufferFull as full:
             self._queue_blocking(client, record, token, full)
         self._counters.add("sent")
@@ -207,7 +193,7 @@ class Sender:
                     self._room.wait(min(left, _POLL_S))
                 # Not under the lock: the client has one of its own, and reports under it.
                 try:
-                    client.send(record.topic, record.value, key=record.key, token=token)
+                    _give(client, record, token)
                 except SendBufferFull:
                     continue
                 return
@@ -217,7 +203,7 @@ class Sender:
         raise SendBufferFull(
             f"notification {record.message_id} to topic {record.topic}: the send buffer stayed "
             f"full for {self._settings.send_block_timeout:g} s (send_buffer_records, "
-            f"send_buffer_bytes, send_block_timeout){self._heard()}",
+            f"send_buffer_bytes, send_block_timeout){self._reporting.heard()}",
             topic=record.topic,
             message_id=record.message_id,
         ) from full
@@ -230,7 +216,7 @@ class Sender:
                 raise ClosedError("this transport is closed; get a new one")
             if self._client is None:
                 self._client = self._driver.new_producer(
-                    on_report=self._on_report, on_problem=self._on_problem
+                    on_report=self._on_report, on_problem=self._reporting.on_problem
                 )
                 self._thread = threading.Thread(
                     target=self._serve_reports,
@@ -279,41 +265,25 @@ class Sender:
     ) -> None:
         message_id, confirmation = token
         self._counters.add("confirmed" if error is None else "failed")
-        if error is None and self._problems:
-            self._problems = {}
         if confirmation is not None:
             confirmation.set(error)
-        elif error is not None:
-            self._monitor.emit(DeliveryFailed(topic=topic, message_id=message_id, error=error))
         if self._blocked:
             with self._room:
                 self._room.notify()
-        if self._on_delivery is not None:
-            self._tell(DeliveryReport(topic, partition, offset, message_id, error))
-
-    def _tell(self, report: DeliveryReport) -> None:
-        if self._on_delivery is None:
-            return
-        try:
-            self._on_delivery(report)
-        except Exception as error:  # noqa: BLE001 - user code, which must not end the reports
-            self._monitor.emit(DeliveryCallbackFailed(message_id=report.message_id, error=error))
-
-    def _on_problem(self, problem: BrokerError) -> None:
-        # One per code, the newest last: "all brokers are down" must not hide why.
-        self._problems.pop(problem.code, None)
-        self._problems[problem.code] = problem
-        self._monitor.emit(ConnectionProblem(address=self._driver.address, error=problem))
-
-    def _heard(self) -> str:
-        """Return, as the end of a message, what the client said since it last delivered."""
-        problems = "; ".join(map(str, list(self._problems.values())))
-        return f"; heard since the last delivery: {problems}" if problems else ""
+        self._reporting.tell(
+            DeliveryReport(topic, partition, offset, message_id, error),
+            raised=confirmation is not None,
+        )
 
     # --- the end
 
     def flush(self, timeout_s: float) -> int:
-        """Wait until all that was sent is reported on; return how many records are left."""
+        """Wait until all that was sent is reported on; return how many records are left.
+
+        What is in the outbox counts, too.
+        """
+        if self._outbox is not None:
+            return self._outbox.flush(timeout_s)
         client = self._client
         return client.flush(timeout_s) if client is not None else 0
 
@@ -322,8 +292,11 @@ class Sender:
 
         Blocks at most ``timeout_s`` (``close_timeout`` if None). What is left then is given up,
         each record with a failed report, and counted in one more event. Threads: any, the
-        reports' own included.
+        reports' own included. With an outbox: as ``Outbox.close``.
         """
+        if self._outbox is not None:
+            self._outbox.close(timeout_s)
+            return
         with self._lock:
             self._closed = True
             client = self._client
@@ -348,3 +321,7 @@ class Sender:
         if thread is not None:
             thread.join(_IDLE_S)
         client.close()
+
+
+def _give(client: ProducerClient, record: Outgoing, token: _Token) -> None:
+    client.send(record.topic, record.value, key=record.key, headers=record.headers, token=token)

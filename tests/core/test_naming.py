@@ -16,6 +16,7 @@ from kafka_notify.core.naming import (
     check_priority,
     check_vhost,
     group_name,
+    share_group_name,
     topic_name,
 )
 from kafka_notify.errors import ConfigurationError, InvalidName, InvalidTarget
@@ -144,3 +145,15 @@ def test_illegal_groups(pool: str | None, default: str, named: str) -> None:
     """A group id that nobody could type is refused, with its source named."""
     with pytest.raises(InvalidName, match=named):
         group_name(pool, default)
+
+
+def test_a_share_group_stands_beside_its_group() -> None:
+    """An id that consumer groups have used can be no share group's."""
+    assert share_group_name("pool") == "pool.share"
+    assert len(share_group_name("p" * 243)) == MAX_NAME_LENGTH
+
+
+def test_a_share_groups_name_can_be_too_long() -> None:
+    """The error tells how long a pool's name may be."""
+    with pytest.raises(InvalidName, match=r"244 characters.*243 at most"):
+        share_group_name("p" * 244)

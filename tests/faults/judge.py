@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each commit policy guarantees, as asserts on an account."""
+
+from __future__ import annotations
+
+from tests.faults.scene import AFTER, WINDOW
+from tests.faults.tally import Tally
+
+
+def judge(policy: str, found: Tally, *, killed: int = 0, zombies: bool = False) -> None:
+    """Assert the guarantee of a policy, where so many listeners were killed.
+
+    ``zombies``: some were taken for dead and lived on, so two members were at work at once.
+    What one of them had committed before_dispatch it dispatches late rather than never.
+    """
+    assert found.confirmed_not_in_log == 0, found
+    assert found.log_out_of_order == 0, found
+    if policy == AFTER or not zombies:
+        assert found.out_of_order == 0, found
+    if policy == AFTER:
+        assert found.lost == 0, found
+        assert killed or found.unread or found.duplicates <= found.told_again, found
+        assert zombies or found.skipped_ahead == 0, found
+    else:
+        assert found.duplicates == 0, found
+        assert found.lost <= (killed + found.evictions) * WINDOW + found.told_lost, found

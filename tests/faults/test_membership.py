@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members of a group come and go, or are taken for dead."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from kafka_notify.broker import Cluster
+from tests.faults.conftest import Report
+from tests.faults.judge import judge
+from tests.faults.scene import AFTER, POLICIES, Scene, pause
+from tests.scenarios.conftest import BRISK_MEMBER, BRISK_SESSION_S
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
+
+MEMBERS = 6
+CHANGES = 20
+RATE = 300
+
+
+@pytest.mark.parametrize("member", BRISK_MEMBER)
+def test_a_storm_of_members(
+    member: str, single: Cluster, tmp_path: Path, unique: str, seed: str, report: Report
+) -> None:
+    """Six members: again and again one leaves in an orderly way, and another joins."""
+    chance = random.Random(seed)  # noqa: S311 - the same on every run
+    with Scene(
+        single.bootstrap, tmp_path / "scene", unique, partitions=8, **BRISK_MEMBER[member]
+    ) as scene:
+        for _ in range(MEMBERS):
+            scene.listener("--delay", 0.01, wait=False)
+        for listener in scene.listeners:
+            listener.wait_for_lines("ready")
+        scene.sender("--rate", RATE)
+        for _ in range(CHANGES):
+            pause(chance.uniform(0, 1))
+            going = chance.sample(scene.listeners, chance.randint(1, 3))
+            for _one in going:
+                scene.listener("--delay", 0.01, wait=False)
+            scene.leave(*going)
+        scene.wait_received(100)
+        found = scene.settle()
+    for policy in POLICIES:
+        report(f"join/leave storm ({member})", policy, found[policy], changes=CHANGES)
+    for policy in POLICIES:
+        judge(policy, found[policy])
+        assert found[policy].lost == 0 or found[policy].evictions
+
+
+@pytest.mark.parametrize("member", BRISK_MEMBER)
+def test_a_listener_freezes(
+    member: str, single: Cluster, tmp_path: Path, unique: str, seed: str, report: Report
+) -> None:
+    """SIGSTOP for longer than a member may be silent: it is evicted, and comes back."""
+    chance = random.Random(seed)  # noqa: S311 - the same on every run
+    freezes = 3
+    with Scene(single.bootstrap, tmp_path / "scene", unique, **BRISK_MEMBER[member]) as scene:
+        for _ in range(2):
+            scene.listener("--delay", 0.02)
+        scene.sender("--rate", RATE)
+        for _ in range(freezes):
+            scene.wait_received(100)
+            frozen = chance.choice(scene.listeners)
+            frozen.signal(signal.SIGSTOP)
+            pause(BRISK_SESSION_S * chance.uniform(1.2, 1.8))
+            frozen.signal(signal.SIGCONT)
+        scene.wait_received(200)
+        found = scene.settle()
+    for policy in POLICIES:
+        report(f"listener frozen ({member})", policy, found[policy], freezes=freezes)
+    for policy in POLICIES:
+        judge(policy, found[policy], zombies=True)
+        if policy != AFTER:
+            assert found[policy].lost == 0, "a frozen listener dispatches what is committed"
+
+
+@pytest.mark.parametrize("member", BRISK_MEMBER)
+def test_stopped_while_it_starts(
+    member: str, single: Cluster, tmp_path: Path, unique: str, seed: str, report: Report
+) -> None:
+    """SIGTERM at any moment of a start(): what the new member has in hand by then is finished."""
+    chance = random.Random(seed)  # noqa: S311 - the same on every run
+    starts = 15
+    with Scene(single.bootstrap, tmp_path / "scene", unique, **BRISK_MEMBER[member]) as scene:
+        scene.listener("--delay", 0.02)
+        scene.sender("--rate", RATE)
+        for _ in range(starts):
+            late = scene.listener("--delay", 0.02, wait=False)
+            late.wait_for_lines("up")
+            pause(chance.uniform(0, 1.5))
+            scene.leave(late)
+        scene.wait_received(100)
+        found = scene.settle()
+    for policy in POLICIES:
+        report(f"stopped while it starts ({member})", policy, found[policy], starts=starts)
+    for policy in POLICIES:
+        judge(policy, found[policy])
+        assert found[policy].lost == 0 or found[policy].evictions
