@@ -253,6 +253,7 @@ class TestRequeue:
         moody = Moody({"again": 99})
         listener = made.listen(moody, allow_requeue=True)
         made.send("again", "behind")
+        eventually(lambda: made.transport.stats()["received"] == 2, BOUND_S, "both are taken")
         eventually(lambda: moody.got == ["again"], BOUND_S, "the first call")
         listener.stop()
         assert moody.got == ["again", "again", "behind"]
