@@ -202,7 +202,7 @@ class DeadLetterFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenUp(Event):
-    """A record that no endpoint has handled goes nowhere: the option dead_letter is off."""
+    """A record that no endpoint has handled goes nowhere, not even to the dead letters."""
 
     group: str
     topic: str

@@ -103,6 +103,7 @@ class KafkaShareConsumer:
         self._settled: dict[Key, Settlement] = {}
         self._over: ConsumerFenced | None = None
         self._finish_at = 0.0
+        self._ending: Ending | None = None
 
     @property
     def _client(self) -> ShareConsumer:
@@ -294,6 +295,8 @@ class KafkaShareConsumer:
         """Forget the client in a child of fork; see ``leak``."""
         client, self._maybe_client = self._maybe_client, None
         leak(client)
+        if self._ending is not None:
+            self._ending.abandon()
 
     def close(self) -> None:
         """Send what is settled, and leave; see ``ShareClient.close``."""
@@ -302,7 +305,7 @@ class KafkaShareConsumer:
         self._acknowledge(self._maybe_client)
         self._held.clear()
         ending = Ending(self._maybe_client, problems=self._problems, what=self._what)
-        self._maybe_client = None
+        self._ending, self._maybe_client = ending, None
         ending.begin()
         if not ending.wait(self._close_timeout_s):
             LOG.warning(

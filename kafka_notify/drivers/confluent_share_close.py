@@ -44,5 +44,9 @@ class Ending:
         """Return whether it has ended in time; if not, give it up."""
         if self._over.wait(timeout_s):
             return True
-        leak(self._client)
+        self.abandon()
         return False
+
+    def abandon(self) -> None:
+        """Give the client up, here or in a child of fork."""
+        leak(self._client)

@@ -38,7 +38,7 @@ _WISHES = {
     # record is lost.
     _LOCK: "60000",
     _LIMIT: "10",
-    # By default whoever joins a group hears of its partitions with the second heartbeat, after 5 s.
+    # By default a new member hears of its partitions with its second heartbeat, after 5 s.
     "share.assignment.interval.ms": "0",
     # As every other consumer of ours.
     "share.isolation.level": "read_committed",

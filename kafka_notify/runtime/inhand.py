@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from kafka_notify.core.lanes import LaneKey, Lanes, Unit
-from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.message import Partition
 from kafka_notify.native import threading
 
 if TYPE_CHECKING:
@@ -149,19 +149,6 @@ class InHand:
             self._count(unit, -1)
             for one in (unit, *self._lanes.behind(unit)):
                 self._drop(one)
-            self._state.notify_all()
-
-    def trim(self, unit: Unit, records: Collection[Record]) -> None:
-        """Drop some records of a unit that has begun: somebody else is to have them."""
-        with self._state:
-            counts = unit not in self._aside
-            if counts:
-                self._count(unit, -1)
-            kept = tuple(one for one in unit.records if one not in records)
-            self._total -= len(unit.records) - len(kept)
-            unit.records = kept
-            if counts:
-                self._count(unit, 1)
             self._state.notify_all()
 
     def give_back_aside(self) -> None:

@@ -84,8 +84,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     ),
     events.GivenUp: (
         logging.ERROR,
-        "Group {group}: gave up {topic} partition {partition} offset {offset} (dead_letter is "
-        "off): {reason}",
+        "Group {group}: gave up {topic} partition {partition} offset {offset}: {reason}",
     ),
     events.EndpointStuck: (
         logging.ERROR,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kafka_notify.runtime.transport import NotificationTransport
 
 _TELL_FROM_ATTEMPT = 4  # and at every doubling
+_LONGEST_HELD_S = 2.0  # before it is given back: a member of a share group takes nothing meanwhile
 
 
 @dataclass(slots=True)
@@ -70,14 +71,28 @@ class Redelivering(Protocol):
         """Account for a unit that is done."""
 
 
+class Givebacks(Protocol):
+    """A group that takes single records back, and hands them out again. Threads: any."""
+
+    @property
+    def limit(self) -> int:
+        """The attempt after which nothing may be given back any more."""
+
+    def release(self, unit: Unit, records: Sequence[Record]) -> None:
+        """Give back records of a unit: to whichever member asks first."""
+
+    def reject(self, unit: Unit, record: Record) -> None:
+        """Have a record of a unit never come again."""
+
+
 class Redelivery:
     """The parked units of one listener, and the thread that looks after them. Threads: any.
 
     A unit is handed out ``requeue_limit`` times, after waits that double from ``requeue_wait`` to
     ``requeue_wait_max``, with jitter; what asks for more goes to the dead-letter topic, as do
-    undecodable records at once. Where ``release`` is set, nothing is parked: it takes what asks to
-    come again, up to ``hard_limit`` times. A unit counts as in hand until Kafka has confirmed its
-    dead letters: a dead-letter topic that cannot be written keeps it, and its keys, parked.
+    undecodable records at once. A unit counts as in hand until Kafka has confirmed its dead
+    letters: a dead-letter topic that cannot be written keeps it, and its keys, parked.
+    With ``givebacks`` the group hands out again what asks for it, and counts.
     """
 
     def __init__(
@@ -102,8 +117,7 @@ class Redelivery:
         self._finish = finish
         self._waits: tenacity.wait.wait_base | None = None
         self._number = itertools.count()
-        self.release: Callable[[Sequence[Record]], None] | None = None
-        self.hard_limit: int | None = None
+        self.givebacks: Givebacks | None = None
         self._stopping = False
         self._ended = False
         self._fresh()
@@ -152,8 +166,7 @@ class Redelivery:
         if todo.records:
             self._counters.add("requeued", len(todo.records))
             if self._stopping and self._account.discards:
-                self._account.give_back(unit)
-                self._finish(unit)
+                self._leave(unit, todo)
                 return
             if self._is_last(unit):
                 reason = todo.error or "requeued"
@@ -161,29 +174,32 @@ class Redelivery:
                 todo.records, todo.work = (), None
             else:
                 self._tell_of(unit, todo, now)
-                if self.release is not None:
-                    self._release(unit, todo)
-                    if not todo.dead:
-                        self._finish(unit)
-                        return
-                else:
-                    wait_s = self._wait_s(unit.attempt)
+                wait_s = self._wait_s(unit.attempt)
+                if self.givebacks is not None:
+                    wait_s = min(wait_s, _LONGEST_HELD_S)
         self._account.set_aside(unit)
         self._push(_Parked(unit, todo), now + wait_s)
         if self._stopping:
             self.hurry()  # the stop may have begun since it was asked about
 
+    def _leave(self, unit: Unit, todo: Todo) -> None:
+        if self.givebacks is not None and not todo.dead:
+            self.givebacks.release(unit, todo.records)
+        else:
+            self._account.give_back(unit)
+        self._finish(unit)
+
     def _is_last(self, unit: Unit) -> bool:
         limit = self._settings.requeue_limit
-        if self.hard_limit is not None and unit.attempt >= self.hard_limit:
+        if self.givebacks is not None and unit.attempt >= self.givebacks.limit:
             return True
         return self._stopping or (limit >= 0 and unit.attempt >= max(1, limit))
 
-    def _release(self, unit: Unit, todo: Todo) -> None:
-        if self.release is not None:
-            self.release(todo.records)
-            self._account.trim(unit, todo.records)
-            todo.records, todo.work = (), None
+    def give_up(self, units: Sequence[Unit], reason: str) -> None:
+        """Dead-letter units instead of handing them out. Never blocks."""
+        for unit in self._account.add(units):
+            dead = [(record, unit.attempt - 1, reason) for record in unit.records]
+            self.take(unit, Todo(dead=dead))
 
     def _tell_of(self, unit: Unit, todo: Todo, now: float) -> None:
         attempt = unit.attempt
@@ -284,6 +300,9 @@ class Redelivery:
             parked.burials += 1
             self._account.pause(unit)
             self._push(parked, time.monotonic() + self._wait_s(parked.burials))
+        elif todo.records and self.givebacks is not None:
+            self.givebacks.release(unit, todo.records)
+            self._finish(unit)
         elif todo.records:
             unit.todo = todo.work
             unit.attempt += 1
@@ -311,7 +330,10 @@ class Redelivery:
                 self._counters.add("dead_lettered")
                 self._monitor.emit(self._event(events.DeadLettered, record, reason=reason))
             else:
-                self._monitor.emit(self._event(events.GivenUp, record, reason=reason))
+                off = f"{reason} (dead_letter is off)"
+                self._monitor.emit(self._event(events.GivenUp, record, reason=off))
+            if self.givebacks is not None:
+                self.givebacks.reject(unit, record)
             todo.dead.pop(0)
         return True
 

@@ -7,7 +7,8 @@ then takes more. There are no partitions, no offsets and no order here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from kafka_notify.core import events, naming
 from kafka_notify.core.batching import Batcher, BatchRule
@@ -24,7 +25,7 @@ from kafka_notify.runtime.transport import NotificationTransport
 _COMMIT_S = 5.0
 _LOOK_S = 0.1  # between two looks for what is done, while records are in hand
 _STARTING_POLL_S = 0.1
-_LOCK_SHARE = 0.8  # of a record's lock, after which it is taken for lost
+_LOCK_SHARE = 0.9  # of a record's lock, after which it is taken for lost
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -48,8 +49,10 @@ class ShareIntake:
         self._batch = batch
         self._hands = hands
         self._client: ShareClient | None = None
-        self._done: queue.SimpleQueue[tuple[Sequence[Record], Settlement]] = queue.SimpleQueue()
-        self._in_hand: dict[tuple[str, int, int], Record] = {}
+        self._delivery_limit = 1
+        self._done: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
+        self._in_hand: dict[_Place, Record] = {}
+        self._units: set[Unit] = set()
         self._stopping = threading.Event()
         self._starting = Starting(transport, self._group)
         self._starting.needs_no_rest()
@@ -58,7 +61,7 @@ class ShareIntake:
         )
         hands.on_finished = self._finished
         if hands.redelivery is not None:
-            hands.redelivery.release = self._release
+            hands.redelivery.givebacks = self
 
     # --- for the listener
 
@@ -96,14 +99,27 @@ class ShareIntake:
         if self._client is not None:
             self._client.abandon()
 
-    # --- for the hands
+    # --- for the hands, and for what was not handled (see ``Givebacks``)
+
+    @property
+    def limit(self) -> int:
+        """The attempt after which nothing may be given back any more.
+
+        The cluster's last hand-out is kept for what nobody could give back: a listener that was
+        killed, or took too long.
+        """
+        return max(1, self._delivery_limit - 1)
 
     def _finished(self, unit: Unit) -> None:
-        self._done.put((unit.records, Settlement.ACCEPT))
+        self._done.put(_Outcome(unit, unit.records, Settlement.ACCEPT))
 
-    def _release(self, records: Sequence[Record]) -> None:
-        """Take records that ask to come again: to whichever member asks first."""
-        self._done.put((records, Settlement.RELEASE))
+    def release(self, unit: Unit, records: Sequence[Record]) -> None:
+        """Give back records of a unit: to whichever member asks first."""
+        self._done.put(_Outcome(unit, records, Settlement.RELEASE))
+
+    def reject(self, unit: Unit, record: Record) -> None:
+        """Have a record of a unit never come again."""
+        self._done.put(_Outcome(unit, (record,), Settlement.REJECT))
 
     # --- the thread
 
@@ -139,10 +155,14 @@ class ShareIntake:
         transport = self._transport
         admin = transport.driver.new_admin(on_problem=self._on_problem)
         try:
-            ensure_topics(admin, self._topics, settings=self._settings, monitor=self._monitor)
+            counts, _made = ensure_topics(
+                admin, self._topics, settings=self._settings, monitor=self._monitor
+            )
         finally:
             admin.close()
         self._open()
+        if not counts:
+            self._starting.may_go()  # what is sent to topics to come is read from their start
         self._starting.begun()
 
     def _on_problem(self, problem: KafkaNotifyError) -> None:
@@ -155,83 +175,144 @@ class ShareIntake:
                 self._group, on_problem=self._on_problem
             )
             self._client.subscribe(self._topics)
-            if self._hands.redelivery is not None:
-                self._hands.redelivery.hard_limit = self._client.delivery_limit
+            self._delivery_limit = self._client.delivery_limit
         return self._client
 
     def _cycle(self) -> None:
         client = self._open()
         longest_s = self._settings.kafka_consumer_timeout
-        if self._starting.is_on:
-            longest_s = min(longest_s, _STARTING_POLL_S)
-            if client.ready():
-                self._starting.joined()
-        found = client.take(longest_s)
+        found = client.take(
+            min(longest_s, _STARTING_POLL_S) if self._starting.is_on else longest_s
+        )
         if found:
             self._transport.counters.add("received", len(found))
-            self._hand_over(found)
-            self._settle_all(client, time.monotonic() + _LOCK_SHARE * client.lock_s)
-        self._hands.tell_stuck()
+            self._handle(client, found)
+        self._look_after(client)
 
-    def _hand_over(self, found: Sequence[Acquired]) -> None:
-        counts = {_place(one.record): one.delivery_count for one in found}
+    def _handle(self, client: ShareClient, found: Sequence[Acquired]) -> None:
+        """Have records handled and settled; what takes too long is left to others."""
+        until_s = time.monotonic() + _LOCK_SHARE * client.lock_s
         self._in_hand = {_place(one.record): one.record for one in found}
-        batcher = Batcher(self._batch)
-        now = time.monotonic()
-        units = batcher.add((one.record for one in found), now)
-        units += batcher.due(float("inf"))  # what was given together is all there is for now
-        for unit in units:
-            unit.keys = frozenset()  # records of one key go side by side: others have some
-            unit.attempt = max(counts[_place(record)] for record in unit.records)
-        self._hands.hand_over(units)
-
-    def _settle_all(self, client: ShareClient, until_s: float) -> None:
-        """Settle what is done as it gets done; leave what is not in time to its lock."""
-        while self._in_hand:
-            self._settle_done(client, _LOOK_S)
-            if self._stopping.is_set():
-                return
-            if time.monotonic() >= until_s and self._in_hand:
+        self._units = set()
+        last = [one for one in found if one.delivery_count > self.limit]
+        if last:
+            self._give_up(client, last)
+        if not self._stopping.is_set() and time.monotonic() < until_s:
+            self._hand_over([one for one in found if one.delivery_count <= self.limit])
+        while self._in_hand and not self._stopping.is_set():
+            if time.monotonic() >= until_s:
                 self._let_go(client, "their endpoints take longer than their lock")
                 return
-            self._hands.tell_stuck()
+            self._wait_for_some(client)
+
+    def _give_up(self, client: ShareClient, last: Sequence[Acquired]) -> None:
+        """Dead-letter what the cluster hands out for the last time, before anything else runs.
+
+        Whatever ended its earlier listeners would lose it now. So this waits until it is written,
+        whatever happens to the client; when the listener stops, ``drain_timeout`` at most.
+        """
+        units = [_unit((one.record,), one.delivery_count) for one in last]
+        self._units.update(units)
+        if self._hands.redelivery is not None:
+            self._hands.redelivery.give_up(
+                units, f"handed out {self.limit} times, and neither handled nor given back in time"
+            )
+        trouble: KafkaNotifyError | None = None
+        until_s = float("inf")
+        while left := [one.record for one in last if _place(one.record) in self._in_hand]:
+            if self._stopping.is_set():
+                until_s = min(until_s, time.monotonic() + self._settings.drain_timeout)
+            if time.monotonic() >= until_s:
+                self._tell_lost(left)
+                return
+            try:
+                self._wait_for_some(client)
+            except KafkaNotifyError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+
+    def _tell_lost(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._monitor.emit(
+                events.GivenUp(
+                    group=self._group,
+                    topic=record.topic,
+                    partition=record.partition,
+                    offset=record.offset,
+                    reason="handed out for the last time, and its dead letter was not written "
+                    "before the listener stopped",
+                )
+            )
+
+    def _hand_over(self, found: Iterable[Acquired]) -> None:
+        by_count: dict[int, list[Record]] = {}
+        for one in found:
+            by_count.setdefault(one.delivery_count, []).append(one.record)
+        units: list[Unit] = []
+        for count, records in by_count.items():
+            # Of one count each: what asks too often is given up, and takes no others along.
+            batcher = Batcher(self._batch)
+            batches = batcher.add(records, time.monotonic())
+            batches += batcher.due(float("inf"))  # what was given together is all there is for now
+            units += [_unit(one.records, count) for one in batches]
+        self._units.update(units)
+        self._hands.hand_over(units)
+
+    def _wait_for_some(self, client: ShareClient) -> None:
+        """Settle what gets done for a moment, and serve the client."""
+        self._settle_done(client, _LOOK_S)
+        if self._in_hand:
+            client.take(0)
+        self._look_after(client)
+
+    def _look_after(self, client: ShareClient) -> None:
+        if self._starting.is_on and client.ready():
+            self._starting.joined()
+        self._hands.tell_stuck()
 
     def _settle_done(self, client: ShareClient, wait_s: float) -> None:
         settled = False
         try:
-            records, how = self._done.get(timeout=wait_s)
+            outcome = self._done.get(timeout=wait_s)
             while True:
-                for record in records:
-                    # Of an earlier hand-out: its lock has run out, and it comes again.
-                    settled |= self._in_hand.pop(_place(record), None) is not None
-                client.settle(records, how)
-                records, how = self._done.get_nowait()
+                settled |= self._settle(client, outcome)
+                outcome = self._done.get_nowait()
         except queue.Empty:
             pass
         if settled:
             self._commit(client)
 
+    def _settle(self, client: ShareClient, outcome: _Outcome) -> bool:
+        """Note an outcome; the first one of each record counts, of its present hand-out."""
+        if outcome.unit not in self._units:
+            return False
+        records = [
+            one for one in outcome.records if self._in_hand.pop(_place(one), None) is not None
+        ]
+        client.settle(records, outcome.how)
+        return bool(records)
+
     def _commit(self, client: ShareClient) -> None:
         for unstored in client.commit(_COMMIT_S):
             self._tell_again(unstored.records, str(unstored.error))
 
-    def _give_back(self, client: ShareClient, running: int) -> None:
-        """Release what has not begun, and what runs for too long, as the listener stops."""
-        records = list(self._in_hand.values())
-        self._in_hand = {}
-        client.settle(records, Settlement.RELEASE)
-        if running:
-            self._tell_again(records, f"{running} endpoints still ran when their listener stopped")
+    def _let_go(self, client: ShareClient, reason: str) -> None:
+        """Give back what is in hand; what has begun comes a second time."""
+        self._hands.discard(None)
+        self._settle_done(client, 0)
+        left, begun = self._forget()
+        client.settle(left, Settlement.RELEASE)
+        self._tell_again(begun, reason)
         self._commit(client)
 
-    def _let_go(self, client: ShareClient, reason: str) -> None:
-        """Give up what is in hand: another member gets it."""
+    def _forget(self) -> tuple[Sequence[Record], Sequence[Record]]:
+        """Drop what has not begun; return all that was in hand, and what of it has begun."""
         self._hands.discard(None)
-        left = list(self._in_hand.values())
-        self._in_hand = {}
-        client.settle(left, Settlement.RELEASE)
-        self._tell_again(left, reason)
-        self._commit(client)
+        left, self._in_hand = self._in_hand, {}
+        units, self._units = self._units, set()
+        begun = [one for unit in units for one in unit.records if _place(one) in left]
+        return list(left.values()), begun
 
     def _tell_again(self, records: Sequence[Record], reason: str) -> None:
         if records:
@@ -248,35 +329,50 @@ class ShareIntake:
 
     def _reopen(self, error: Exception, failures: int) -> None:
         """Go on with a new client; what is in hand comes again to somebody."""
-        self._hands.discard(None)
-        self._tell_again(list(self._in_hand.values()), str(error))
-        self._in_hand = {}
+        _left, begun = self._forget()
+        self._tell_again(begun, str(error))
         self._close()
         self._monitor.emit(events.ConsumerReopened(group=self._group, error=error))
         self._stopping.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
 
     def _close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            try:
-                client.close()
-            except Exception as error:  # noqa: BLE001 - it is gone, and the thread goes on
-                self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
+        try:
+            if self._client is not None:
+                self._client.close()
+        except Exception as error:  # noqa: BLE001 - it is gone, and the thread goes on
+            self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
+        self._client = None  # only now: a child that is forked meanwhile must abandon it
 
     def _end(self) -> None:
         """Settle what endpoints have begun, give back the rest, and leave."""
         self._starting.give_up()
-        client = self._client
         try:
             self._hands.discard(None)
-            left = self._hands.drain(None, self._settings.drain_timeout)
-            if client is not None:
-                self._settle_done(client, 0)
-                self._give_back(client, left)
+            self._hands.drain(None, self._settings.drain_timeout)
+            if self._client is not None:
+                self._let_go(self._client, "their endpoints still ran when the listener stopped")
         except KafkaNotifyError as error:
             self._monitor.emit(events.ListenerFailed(group=self._group, error=error))
         self._close()
 
 
-def _place(record: Record) -> tuple[str, int, int]:
+_Place = tuple[str, int, int]
+
+
+class _Outcome(NamedTuple):
+    """What becomes of records of a unit."""
+
+    unit: Unit
+    records: Sequence[Record]
+    how: Settlement
+
+
+def _unit(records: Sequence[Record], delivery_count: int) -> Unit:
+    unit = Unit(records)
+    unit.keys = frozenset()  # those of one key go side by side: other listeners have some of them
+    unit.attempt = delivery_count
+    return unit
+
+
+def _place(record: Record) -> _Place:
     return (record.topic, record.partition, record.offset)
