@@ -233,7 +233,8 @@ class ShareClient(Protocol):
         """Send what is settled; return what was not stored. Blocks ``timeout_s`` at most.
 
         Nothing of it can be sent again. CommitUnanswered: it may be stored, or will be.
-        AssignmentLost: the lock had run out. CommitFailed: the broker lost its state or went.
+        AssignmentLost: the lock had run out, and somebody else may have had the record.
+        CommitFailed: the broker lost its state or went. What was released is not among them.
         """
 
     def abandon(self) -> None:

@@ -29,7 +29,8 @@ from kafka_notify.errors import ConfigurationError
 
 LOG = logging.getLogger(__name__)
 
-_CLOSE_MARGIN_S = 1.0
+# From a broker that hangs leaving a share group takes a request's time-out, by default 15 s.
+_SHARE_CLOSE_S = 16.0
 
 
 class KafkaDriver:
@@ -141,8 +142,7 @@ class KafkaDriver:
             address=self._address,
             problems=problems,
             on_problem=on_problem,
-            # Where a broker hangs, leaving takes a request's time-out.
-            close_timeout_s=confluent_config.socket_timeout_s(config) + _CLOSE_MARGIN_S,
+            close_timeout_s=_SHARE_CLOSE_S,
         )
 
     def _use_classic(self, group: str) -> None:

@@ -103,6 +103,7 @@ class KafkaShareConsumer:
         self._settled: dict[Key, Settlement] = {}
         self._over: ConsumerFenced | None = None
         self._finish_at = 0.0
+        self._locked_until_s = 0.0
         self._ending: Ending | None = None
 
     @property
@@ -162,6 +163,7 @@ class KafkaShareConsumer:
     def _poll(self, timeout_s: float) -> list[Acquired]:
         client = self._client
         self._watch.is_polled = not self._held
+        asked_s = time.monotonic()
         try:
             if self._held:
                 client.commit_async()  # sends nothing: it serves the client's callbacks
@@ -172,6 +174,7 @@ class KafkaShareConsumer:
             return []
         taken = [one for one in map(self._read, messages) if one is not None]
         self._held = {_key(one.record): one.record for one in taken}
+        self._locked_until_s = asked_s + self.lock_s
         return self._without_old(taken)
 
     def _read(self, message: Message) -> Acquired | None:
@@ -234,21 +237,24 @@ class KafkaShareConsumer:
     def commit(self, timeout_s: float) -> list[Unstored]:
         """Send what is settled; see ``ShareClient.commit``."""
         client = self._client
-        sent, gone = self._acknowledge(client)
+        finished, gone = self._acknowledge(client)
         unstored = [
             Unstored(
                 records, AssignmentLost(f"share {self._what}: the client let go of {partition}")
             )
             for partition, records in gone.items()
         ]
-        if sent:
-            unstored += self._send(client, sent, timeout_s)
-        return unstored
+        if finished:
+            unstored += self._send(client, finished, timeout_s)
+        return [one for one in unstored if one.records]
 
     def _acknowledge(
         self, client: ShareConsumer
     ) -> tuple[dict[Partition, list[Record]], dict[Partition, list[Record]]]:
-        """Tell the client what is settled; return that, and what it does not know any more."""
+        """Tell the client what is settled; return that, and what it does not know any more.
+
+        Without what is released, but for its partitions: that comes again in any case.
+        """
         known: dict[Partition, list[Record]] = {}
         gone: dict[Partition, list[Record]] = {}
         settled, self._settled = self._settled, {}
@@ -256,33 +262,44 @@ class KafkaShareConsumer:
             record = self._held.pop(key)
             try:
                 client.acknowledge_offset(*key, _TYPES[how])
-                known.setdefault(record.where, []).append(record)
+                found = known.setdefault(record.where, [])
             except IllegalStateException:
-                gone.setdefault(record.where, []).append(record)
+                found = gone.setdefault(record.where, [])
+            if how is not Settlement.RELEASE:
+                found.append(record)
         return known, gone
 
     def _send(
-        self, client: ShareConsumer, sent: dict[Partition, list[Record]], timeout_s: float
+        self, client: ShareConsumer, finished: dict[Partition, list[Record]], timeout_s: float
     ) -> list[Unstored]:
         try:
             outcomes = client.commit_sync(float(timeout_s))
         except KafkaException as error:
             failure = self._failure(error.args[0])
-            return [Unstored(records, failure) for records in sent.values()]
+            return [Unstored(records, failure) for records in finished.values()]
+        if time.monotonic() > self._locked_until_s:
+            # Then another member may have had them, and brokers take what comes too late without
+            # a word if all before it is settled, too.
+            late = self._too_late("settled late")
+            return [Unstored(records, late) for records in finished.values()]
         unstored = []
         for where, problem in outcomes.items():
             if problem is not None:
-                records: Sequence[Record] = sent.get(Partition(where.topic, where.partition), ())
-                unstored.append(Unstored(records, self._failure(problem.args[0])))
+                found: Sequence[Record] = finished.get(Partition(where.topic, where.partition), ())
+                unstored.append(Unstored(found, self._failure(problem.args[0])))
         return unstored
+
+    def _too_late(self, what: str) -> AssignmentLost:
+        return AssignmentLost(
+            f"share {self._what}: {what}; the lock of {self.lock_s:g} s had run out, or the "
+            "broker was another"
+        )
 
     def _failure(self, error: KafkaError) -> ConsumeError:
         code = error.code()
         text = f"share {self._what}: {error.str()}"
         if code == KafkaError.INVALID_RECORD_STATE:
-            return AssignmentLost(
-                f"{text}; the lock of {self.lock_s:g} s had run out, or the broker was another"
-            )
+            return self._too_late(error.str())
         if code in _UNANSWERED:
             return CommitUnanswered(
                 f"{text}; it may be stored all the same, or later", code=error.name()

@@ -58,6 +58,8 @@ class NotificationListener:
         self._batch = batch
         self._group = naming.group_name(pool, transport.settings.consumer_group)
         self._topics = transport.listening_topics(targets, dispatcher.priorities)
+        if policy is CommitPolicy.SHARE:
+            naming.share_group_name(self._group)  # raises now, as below
         if transport.settings.dead_letter:
             for topic in self._topics:
                 naming.dead_letter_topic(topic)  # raises now rather than when one is needed

@@ -153,9 +153,12 @@ print("sent", len(sent))
     assert len(arrived) == 11 + int(process.lines("sent ")[0])
 
 
-@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("group_protocol", "classic"), ("group_protocol", "consumer"), ("commit_policy", "share")],
+)
 def test_a_child_leaves_its_parents_listener_alone(
-    protocol: str, kafka: Kafka, start: Start, unique: str
+    option: str, value: str, kafka: Kafka, start: Start, unique: str
 ) -> None:
     """A child's end, orderly or not, neither hangs nor stops what its parent receives."""
     program = f"""{PRELUDE}
@@ -183,7 +186,7 @@ for child, end in enumerate((sys.exit, os._exit, "cleanup", "stop")):
     send(10 * child + 10, 10 * child + 20)
 sys.stdin.readline()
 """
-    url = kafka.url(kafka_consumer_timeout=0.2, group_protocol=protocol)
+    url = kafka.url(kafka_consumer_timeout=0.2, **{option: value})
     process = start("-c", program, url, unique)
     process.wait_for_lines("child ", 4, END_S)
     expected = [*range(50), *range(100, 104)]

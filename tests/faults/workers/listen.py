@@ -66,7 +66,7 @@ def tell(journal: Journal, policies: dict[str, str], event: events.Event) -> Non
     if isinstance(event, LOSS_OR_REPETITION):
         records = getattr(event, "records", 0)
         unknown = getattr(event, "unknown", "")
-        policy = policies[event.group]
+        policy = policies[event.group.removesuffix(".share")]
         journal.write("told", policy, type(event).__name__, records, unknown or "-", event)
 
 

@@ -2,8 +2,8 @@
 """A listener in a process of its own.
 
 Prints ``ready`` when start() has returned and ``got MESSAGE_ID PAYLOAD`` for each notification
-that is through its endpoint, which never ends for the payload of ``--hang-at``. Ends on SIGTERM,
-or by sys.exit on a line on stdin.
+that is through its endpoint; the one for the payload of ``--hang-at`` says ``hangs PAYLOAD`` and
+never ends. Ends on SIGTERM, or by sys.exit on a line on stdin.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Endpoint:
     def info(self, _ctxt: Any, _publisher: Any, _event: Any, payload: Any, metadata: Any) -> None:
         """Take one notification."""
         if str(payload) == self._hang_at:
+            say(f"hangs {payload}")
             threading.Event().wait()
         threading.Event().wait(self._delay_s)
         say(f"got {metadata['message_id']} {payload}")

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""commit_policy=share under faults: three listeners on one partition, at least once."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kafka_notify.broker import Cluster
+from kafka_notify.drivers.confluent_admin import KafkaAdmin
+from tests.drivers.bench import TIMEOUT_S, Bench
+from tests.drivers.sharing import BRISK as BRISK_SHARES
+from tests.drivers.sharing import LOCK_S
+from tests.faults.conftest import Report
+from tests.faults.scene import SETTLE_AFTER_OUTAGE_S, WINDOW, Scene, pause
+from tests.faults.tally import Tally
+from tests.scenarios.conftest import BRISK
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
+
+SHARE = "share"
+AT_ONCE = 6  # faults of one topic and its group; then all is counted
+LISTENERS = 3
+RATE = 300
+SLOW = ("--delay", 0.02)
+
+Fault = Callable[[Scene, random.Random, Cluster], None]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Yield one broker, quick to notice the dead, where locks may be short."""
+    with Cluster(nodes=1, properties={**BRISK, **BRISK_SHARES}) as opened:
+        yield opened
+
+
+class ShareScene(Scene):
+    """A scene of one share group: it has no offsets that could be looked at."""
+
+    def __init__(self, cluster: Cluster, folder: Path, topic: str) -> None:
+        """Make its topic, and have what it locks locked for LOCK_S."""
+        super().__init__(cluster.bootstrap, folder, topic, policies=(SHARE,), partitions=1)
+        bench = Bench(f"kafka://{cluster.bootstrap}/")
+        assert isinstance(bench.admin, KafkaAdmin)
+        lock_ms = str(round(LOCK_S * 1000))
+        group = f"{self.group(SHARE)}.share"
+        bench.admin.set_group(group, {"share.record.lock.duration.ms": lock_ms}, TIMEOUT_S)
+        bench.close()
+
+    def _is_done(self, policy: str, stored: set[int]) -> bool:
+        return stored <= self.journal.numbers("out", policy)
+
+    def _lag(self, _policy: str) -> int:
+        return 0
+
+
+def kill_a_listener(scene: Scene, chance: random.Random, _cluster: Cluster) -> None:
+    scene.kill(chance.choice(scene.listeners))
+    scene.listener(*SLOW, wait=chance.random() < 0.7)
+
+
+def freeze_a_listener(scene: Scene, chance: random.Random, _cluster: Cluster) -> None:
+    frozen = chance.choice(scene.listeners)
+    frozen.signal(signal.SIGSTOP)
+    pause(LOCK_S * chance.uniform(1.2, 2))
+    frozen.signal(signal.SIGCONT)
+
+
+def kill_the_broker(_scene: Scene, chance: random.Random, cluster: Cluster) -> None:
+    cluster.kill(0)
+    pause(chance.uniform(0, 1))
+    cluster.start(0)
+
+
+def restart_the_broker(_scene: Scene, chance: random.Random, cluster: Cluster) -> None:
+    cluster.stop(0)
+    pause(chance.uniform(0, 1))
+    cluster.start(0)
+
+
+def freeze_the_broker(_scene: Scene, chance: random.Random, cluster: Cluster) -> None:
+    cluster.pause(0)
+    try:
+        pause(LOCK_S * chance.uniform(0.5, 3))
+    finally:
+        cluster.resume(0)
+
+
+def come_and_go(scene: Scene, chance: random.Random, _cluster: Cluster) -> None:
+    scene.listener(*SLOW, wait=chance.random() < 0.7)
+    scene.leave(chance.choice(scene.listeners))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        kill_a_listener,
+        freeze_a_listener,
+        kill_the_broker,
+        restart_the_broker,
+        freeze_the_broker,
+        come_and_go,
+    ],
+)
+def test_nothing_is_lost(
+    fault: Fault,
+    cluster: Cluster,
+    tmp_path: Path,
+    unique: str,
+    seed: str,
+    report: Report,
+    pytestconfig: pytest.Config,
+) -> None:
+    """The same fault again and again, at moments chosen by chance, while a sender sends."""
+    chance = random.Random(seed)  # noqa: S311 - the same on every run
+    rounds = int(pytestconfig.getoption("--rounds"))
+    for begin in range(0, rounds, AT_ONCE):
+        many = min(AT_ONCE, rounds - begin)
+        with ShareScene(cluster, tmp_path / str(begin), f"{unique}-{begin}") as scene:
+            for _ in range(LISTENERS):
+                scene.listener(*SLOW)
+            scene.sender("--rate", RATE)
+            for _ in range(many):
+                pause(chance.uniform(0.1, 2))
+                fault(scene, chance, cluster)
+            scene.wait_received(100)
+            found = scene.settle(SETTLE_AFTER_OUTAGE_S)[SHARE]
+        report(f"{fault.__name__} ({LISTENERS} on one partition)", SHARE, found, faults=many)
+        judge(found, killed=many if fault is kill_a_listener else 0)
+
+
+def judge(found: Tally, *, killed: int) -> None:
+    """Assert that nothing is lost, and nothing repeated but what was told or a kill had."""
+    assert found.confirmed_not_in_log == 0, found
+    assert found.lost == 0, found
+    assert found.duplicates <= found.told_again + killed * 2 * WINDOW, found
