@@ -156,9 +156,11 @@ class KafkaShareConsumer:
             left_s = max(0.0, deadline - time.monotonic())
             taken = self._poll(left_s if self.ready() else min(left_s, INTERVAL_S))
             self._go_on_starting()
-            self._raise_if_stuck()
-            if taken or self._held or not left_s:
+            if taken:
                 return taken
+            self._raise_if_stuck()
+            if self._held or not left_s:
+                return []
 
     def _poll(self, timeout_s: float) -> list[Acquired]:
         client = self._client

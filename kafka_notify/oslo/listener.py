@@ -72,7 +72,7 @@ class Incoming(base.IncomingMessage):
 
 
 class PollListener(base.PollStyleListener):
-    """Poll one consumer group: at most once, in order per key; see ``NotificationListener``.
+    """Poll one group, as the option commit_policy says; see ``NotificationListener``.
 
     One that still runs at the end of the process is stopped in an orderly way.
     """
