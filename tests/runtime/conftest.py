@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ import kafka_notify
 from kafka_notify.core.events import Event
 from kafka_notify.core.message import PRIORITIES
 from kafka_notify.drivers.memory_cluster import MemoryCluster
+from kafka_notify.runtime.outbox import pump
 
 BOUND_S = 10.0
 
@@ -103,3 +107,33 @@ def listen(unique: str) -> Iterator[Callable[..., Any]]:
     for listener in started:
         listener.stop()
         listener.wait()
+
+
+@pytest.fixture(scope="session")
+def quick_disk() -> Iterator[Path]:
+    """Yield a folder in memory where the system has one: hundreds of files wait for no disk."""
+    memory = "/dev/shm"
+    with tempfile.TemporaryDirectory(
+        prefix="kafka-notify-", dir=memory if os.access(memory, os.W_OK) else None
+    ) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Return the folder of an outbox."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def open_outbox(
+    connect: Callable[..., Any], spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Return a function that makes a transport with an outbox, which loses its patience soon."""
+    monkeypatch.setattr(pump, "_LATE_S", 0.1)
+
+    def make(mode: str, query: str = "", **arguments: Any) -> Any:
+        query = query and f"&{query}"
+        return connect(f"outbox={mode}&spool_dir={spool}&close_timeout=0.1{query}", **arguments)
+
+    return make

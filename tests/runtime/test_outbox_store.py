@@ -6,12 +6,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from kafka_notify.errors import OutboxError, OutboxFull
 from kafka_notify.runtime.outbox import rows
@@ -27,6 +35,7 @@ from kafka_notify.runtime.outbox.store import (
 from kafka_notify.runtime.outgoing import Outgoing
 
 PLENTY = 1 << 30
+FEWER = hypothesis.settings.default.max_examples // 2  # each makes files
 ALL = {"limit": 1_000_000, "max_bytes": PLENTY}
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -73,10 +82,11 @@ def test_a_changed_row_is_noticed(outgoing, data):
 class StoreMachine(RuleBasedStateMachine):
     """A store and a dict do the same; closing, opening and writing back change nothing."""
 
+    root: Path
+
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(os.environ["PYTEST_STORES"]) / os.urandom(8).hex()
-        self.folder.mkdir()
+        self.folder = Path(tempfile.mkdtemp(dir=self.root))
         self.store = Store(self.folder / "a.sqlite3", max_bytes=PLENTY)
         self.model: dict[int, Outgoing] = {}
         self.last = 0
@@ -135,12 +145,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
 
 
-def test_a_store_does_what_a_dict_does(tmp_path, monkeypatch):
+def test_a_store_does_what_a_dict_does(quick_disk):
     """Any adding, removing, reading, closing and opening again."""
-    monkeypatch.setenv("PYTEST_STORES", str(tmp_path))
-    from hypothesis.stateful import run_state_machine_as_test
-
-    run_state_machine_as_test(StoreMachine)
+    machine = type("Machine", (StoreMachine,), {"root": quick_disk})
+    run_state_machine_as_test(machine, settings=hypothesis.settings(max_examples=FEWER))
 
 
 def fill(store: Store) -> int:
@@ -272,10 +280,11 @@ def is_part(found: list[Row], stored: list[Row]) -> bool:
 
 
 @pytest.mark.parametrize("wal", [False, True])
+@hypothesis.settings(max_examples=FEWER)
 @given(data=st.data())
-def test_what_is_not_damaged_is_saved(tmp_path_factory, wal, data):
+def test_what_is_not_damaged_is_saved(quick_disk, wal, data):
     """Any pages but the first two are overwritten: only rows that lay on them are lost."""
-    path = tmp_path_factory.mktemp("damaged") / "a.sqlite3"
+    path = Path(tempfile.mkdtemp(dir=quick_disk)) / "a.sqlite3"
     stored = filled(path, 120, wal=wal)
     pages = path.stat().st_size // PAGE_BYTES
     damaged = data.draw(st.sets(st.integers(2, pages - 1), min_size=1, max_size=4))
@@ -291,9 +300,9 @@ def test_what_is_not_damaged_is_saved(tmp_path_factory, wal, data):
 
 
 @given(at=st.integers(0, 8191), garbage=st.binary(min_size=1, max_size=200))
-def test_a_damaged_head_costs_no_row(tmp_path_factory, at, garbage):
+def test_a_damaged_head_costs_no_row(quick_disk, at, garbage):
     """Whatever is written over the first page: every row is saved."""
-    path = tmp_path_factory.mktemp("damaged") / "a.sqlite3"
+    path = Path(tempfile.mkdtemp(dir=quick_disk)) / "a.sqlite3"
     stored = filled(path, 20, wal=False)
     with path.open("r+b") as file:
         file.seek(at)

@@ -33,6 +33,10 @@ BRISK = {
     # A broker that was killed is taken for alive for 9 s otherwise, even by its own successor.
     "broker.session.timeout.ms": "5000",
     "broker.heartbeat.interval.ms": "500",
+    # Who has logged in may do what is not denied; everybody else anything.
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "allow.everyone.if.no.acl.found": "true",
 }
 
 
@@ -96,3 +100,9 @@ def bare(kafka: Kafka) -> BareClient:
 def bare_brisk(brisk: Kafka) -> BareClient:
     """Return a bare client of the brisk Kafka."""
     return BareClient(brisk.bootstrap)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Return the folder of an outbox."""
+    return tmp_path / "spool"

@@ -19,7 +19,14 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tests.waiting import eventually
@@ -151,6 +158,19 @@ class BareClient:
         )
         self._admin.create_topics([new])[topic].result(ANSWER_S)
         eventually(lambda: self.partitions(topic) == partitions, ANSWER_S, f"topic {topic}")
+
+    def deny_writing(self, topic: str, user: str) -> None:
+        """Forbid a user to write to a topic, on a Kafka that asks who may what."""
+        rule = AclBinding(
+            ResourceType.TOPIC,
+            topic,
+            ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation.WRITE,
+            AclPermissionType.DENY,
+        )
+        self._admin.create_acls([rule])[rule].result(ANSWER_S)
 
     def grow(self, topic: str, partitions: int) -> None:
         """Add partitions, to as many as given."""

@@ -39,6 +39,8 @@ class Files:
         self._own: Backlog | None = None
         self._adopted: list[Backlog] = []
         self._next_scan_s = 0.0
+        self.looked_at_all = False
+        """Whether all that was abandoned at the last look is adopted; else more is to come."""
         self._told: set[str] = set()
 
     def own(self) -> Backlog:
@@ -83,21 +85,29 @@ class Files:
         return False
 
     def adopt(self) -> None:
-        """Take over what was abandoned, now and then; the oldest first."""
+        """Take over what was abandoned, now and then; the oldest first. Raises OutboxError."""
         now = time.monotonic()
         if now < self._next_scan_s or self._closed:
             return
         self._next_scan_s = now + _SCAN_S
-        for claim in self.folder.abandoned():
-            if len(self._adopted) >= _MOST_ADOPTED:
-                claim.let_go()
-                return
-            try:
-                self._take_over(claim)
-            except OutboxError as error:
-                if str(claim.path) not in self._told:
-                    self._told.add(str(claim.path))
-                    self._monitor.emit(OutboxProblem(error=error))
+        more = False
+        try:
+            for claim in self.folder.abandoned():
+                more = len(self._adopted) >= _MOST_ADOPTED
+                if more:
+                    claim.let_go()
+                    return
+                self._try_to_take_over(claim)
+        finally:
+            self.looked_at_all = not more
+
+    def _try_to_take_over(self, claim: Claim) -> None:
+        try:
+            self._take_over(claim)
+        except OutboxError as error:
+            if str(claim.path) not in self._told:
+                self._told.add(str(claim.path))
+                self._monitor.emit(OutboxProblem(error=error))
 
     def _take_over(self, claim: Claim) -> None:
         try:
@@ -117,15 +127,19 @@ class Files:
     # --- what is next
 
     def next_unread(self, mark: int) -> Backlog | None:
-        """Return the file to read on in, None if all is read: the adopted ones come first."""
+        """Return the file to read on in, None if there is none now: adopted ones come first."""
         for backlog in self._adopted:
             if backlog.has_unread(0):
                 return backlog
         own = self._own
-        return own if own is not None and own.has_unread(mark) else None
+        if own is None or not self.looked_at_all:
+            return None
+        return own if own.has_unread(mark) else None
 
     def nearly_read(self, mark: int, near: int) -> bool:
         """Tell whether nothing is unread, but for a little in the process's own file."""
+        if not self.looked_at_all:
+            return False
         backlog = self.next_unread(mark)
         return backlog is None or (backlog is self._own and not backlog.has_unread(mark, near))
 

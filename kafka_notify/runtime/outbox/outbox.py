@@ -229,7 +229,7 @@ class Outbox:
         if pump is None:
             return 0
         deadline = time.monotonic() + timeout_s
-        while (left := pump.left()) or not pump.looked:
+        while (left := pump.left()) or not self._files.looked_at_all:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not pump.thread.is_alive():
                 break

@@ -37,7 +37,7 @@ _CHUNK_BYTES = 1_048_576
 _NEAR = 1000  # how many records sends may have to wait for, before they go straight again
 _MUCH = 5000  # beyond it those who send are slowed down, if that helps
 _LATE_S = 2.0  # a record that is not confirmed by then belongs on disk
-_GRACE_S = 5.0
+_GRACE_S = 10.0  # how long storing what is left may take at the end
 
 
 class Pump:
@@ -67,8 +67,6 @@ class Pump:
         self._deadline_s = 0.0
         self._bound_s = 0.0
         self._ended = False
-        self.looked = False
-        """Whether it has looked for files to adopt."""
         self._was_straight = valve.straight
         self._stored_mark = valve.mark
         self._failing: dict[str, float] = {}
@@ -99,6 +97,8 @@ class Pump:
         self._finishing.set()
         self._wake.set()
         self.thread.join(timeout_s + _GRACE_S)
+        if self.thread.is_alive():  # the disk hangs
+            self._monitor.emit(RecordsUnsent(count=self.left(), waited_s=timeout_s + _GRACE_S))
 
     # --- the thread
 
@@ -114,7 +114,6 @@ class Pump:
             # While no broker answers there is less and less to look for.
             before, ended = ended, self._deliveries.ended
             pause_s = _GROUP_S if ended != before else min(max(2 * pause_s, _GROUP_S), _POLL_S)
-            self.looked = True
             with self.turned:
                 self.turned.notify_all()
 

@@ -93,8 +93,9 @@ class Valve:
         DeliveryRefused for a record that Kafka will never take.
         """
         with self._lock:
-            if self._turning:
-                self._changed.wait_for(lambda: not self._turning, _GATE_S)
+            if not self._changed.wait_for(lambda: not self._turning, _GATE_S):
+                self._turning = False  # it takes too long: what is stored now comes first
+                self._changed.notify_all()
             if self._may_go_straight() and self._went_straight(record, confirmation):
                 return True
             self._storing += 1
@@ -206,7 +207,7 @@ class Valve:
             all_given = quiet and give_the_rest()
         finally:
             with self._lock:
+                self.straight = all_given = all_given and self._turning
                 self._turning = False
-                self.straight = all_given = all_given and not self._storing
                 self._changed.notify_all()
         return all_given
