@@ -220,15 +220,16 @@ class Settings:
         "in their order as soon as Kafka takes them, by this process or by the next one.",
         choices={
             "off": "they wait in memory, within send_buffer_records and send_buffer_bytes",
-            "on_failure": "what is not delivered in time goes to the outbox",
+            "on_failure": "what does not get through within some two seconds goes to the outbox; "
+            "kill -9 of the process loses what is younger",
             "always": "everything goes through the outbox: a send returns when it is on disk, and "
             "kill -9 of the process loses nothing",
         },
     )
     spool_dir: str = row(
         "",
-        "Folder of the outbox, one file per process; empty means kafka-notify below "
-        "$XDG_STATE_HOME, or ~/.local/state.",
+        "Folder of the outbox, on a local disk: in it a folder for each cluster, in that a file "
+        "for each process. Empty means kafka-notify below $XDG_STATE_HOME, or ~/.local/state.",
     )
     outbox_max_bytes: int = row(
         1_073_741_824,

@@ -18,7 +18,7 @@ from oslo_config import cfg
 from tests.conftest import Kafka
 from tests.oslo.bench import LONG_S, Bench
 from tests.oslo.rabbit import Rabbit, RabbitUnavailable
-from tests.scenarios.conftest import bare, start
+from tests.scenarios.conftest import bare, brisk, brisk_cluster, start
 
 with warnings.catch_warnings():
     # At its import alone it tells of eventlet's end, which is upstream's business.
@@ -27,7 +27,7 @@ with warnings.catch_warnings():
         import oslo_messaging  # type: ignore[import-untyped]
         import oslo_messaging.notify.middleware
 
-__all__ = ["bare", "start"]
+__all__ = ["bare", "brisk", "brisk_cluster", "start"]
 
 SCHEME = "kafka-notify"
 UPSTREAM = "kafka"

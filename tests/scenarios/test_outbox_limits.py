@@ -21,7 +21,7 @@ from tests.scenarios.topics import BareClient
 
 pytestmark = pytest.mark.functional
 
-AWAY_S = 280.0
+AWAY_S = 1700.0  # a loaded machine takes its time for 200,000
 SQLITE_BYTES = 16_777_216  # its cache, and what the client has in hand
 
 
@@ -213,6 +213,7 @@ def test_an_outage_costs_no_memory(
     assert said["failed"] == 0
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("outbox", ["always", "on_failure"])
 def test_an_outage_of_200_000_sends(outbox: str, start: Start, spool: Path, unique: str) -> None:
     """The same with the options' defaults."""
@@ -225,8 +226,9 @@ def test_an_outage_of_200_000_sends(outbox: str, start: Start, spool: Path, uniq
     assert said["failed"] == 0
 
 
+@pytest.mark.timeout(1800)
 def test_an_outage_without_an_outbox_is_not_silent(start: Start, unique: str) -> None:
-    """Each of 200,000 raises SendBufferFull, or is told to have failed when the process ends."""
+    """Each of 200,000 raises SendBufferFull, or is told to have failed at the end."""
     url = "kafka://127.0.0.1:1/?outbox=off&send_buffer_records=1000&close_timeout=0"
     said = sends_while_nobody_is_there(start, f"{url}&send_block_timeout=0", 200_000, 500)
     assert said["refused"] == {"SendBufferFull": 199_000}
