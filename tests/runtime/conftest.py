@@ -129,10 +129,13 @@ def spool(tmp_path: Path) -> Path:
 def open_outbox(
     connect: Callable[..., Any], spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """Return a function that makes a transport with an outbox, which loses its patience soon."""
-    monkeypatch.setattr(pump, "_LATE_S", 0.1)
+    """Return a function that makes a transport with an outbox, which loses its patience soon.
 
-    def make(mode: str, query: str = "", **arguments: Any) -> Any:
+    Where a test says that it does not lose it, ``late_s`` is long: the machine may be busy.
+    """
+
+    def make(mode: str, query: str = "", *, late_s: float = 0.1, **arguments: Any) -> Any:
+        monkeypatch.setattr(pump, "_LATE_S", late_s)
         query = query and f"&{query}"
         return connect(f"outbox={mode}&spool_dir={spool}&close_timeout=0.1{query}", **arguments)
 

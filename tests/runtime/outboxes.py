@@ -12,7 +12,7 @@ import pytest
 import kafka_notify
 from kafka_notify.drivers.memory_cluster import MemoryCluster
 
-BOUND_S = 10.0
+BOUND_S = 30.0
 TOPIC = "notifications.info"
 MODES = pytest.mark.parametrize("mode", ["always", "on_failure"])
 

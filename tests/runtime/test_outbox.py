@@ -24,6 +24,7 @@ from kafka_notify.errors import (
     ConfigurationError,
     DeliveryRefused,
 )
+from kafka_notify.runtime.outbox import pump
 from kafka_notify.runtime.outgoing import Outgoing
 from tests.runtime.outboxes import BOUND_S, MODES, TOPIC, arrived, events, files, send
 from tests.waiting import eventually
@@ -39,13 +40,14 @@ def test_all_arrives_in_order_across_outages(mode, open_outbox, cluster):
         cluster.unavailable = True
         send(transport, range(first + 50, first + 100))
         assert transport.flush(0.3) == transport.stats()["sent"] - len(arrived(cluster))
+        eventually(lambda: transport.stats()["outbox_records"] >= 50, BOUND_S, "50 in the outbox")
         send(transport, range(first + 100, first + 150))
         assert transport.stats()["outbox_records"] >= 100
         cluster.unavailable = False
         assert transport.flush(BOUND_S) == 0
         if mode == "on_failure":
             eventually(
-                lambda count=first // 200 + 1: len(events(transport, OutboxStraight)) == count,
+                lambda count=first // 200 + 1: len(events(transport, OutboxStraight)) >= count,
                 BOUND_S,
                 "sends go straight",
             )
@@ -58,12 +60,12 @@ def test_all_arrives_in_order_across_outages(mode, open_outbox, cluster):
     assert (stats["sent"], stats["confirmed"], stats["failed"]) == (400, 400, 0)
     assert (stats["outbox_records"], stats["resent"]) == (0, 0)
     assert stats["spooled"] == stats["replayed"]
-    assert stats["spooled"] == 400 if mode == "always" else 200 <= stats["spooled"] < 400
+    assert stats["spooled"] >= (400 if mode == "always" else 200)
 
 
 def test_nothing_touches_the_disk_while_all_is_well(open_outbox, cluster, spool):
     """on_failure: no file is made before something fails."""
-    transport = open_outbox("on_failure")
+    transport = open_outbox("on_failure", late_s=BOUND_S)
     send(transport, range(100))
     assert transport.flush(BOUND_S) == 0
     assert transport.stats()["spooled"] == 0
@@ -118,7 +120,7 @@ def test_what_a_dead_process_left_is_found_by_those_that_live(
     from kafka_notify.runtime.outbox import files as files_module
 
     monkeypatch.setattr(files_module, "_SCAN_S", 0.05)
-    living = open_outbox("on_failure")
+    living = open_outbox("on_failure", late_s=BOUND_S)
     send(living, ["living"])
     assert living.flush(BOUND_S) == 0
     cluster.unavailable = True
@@ -168,7 +170,7 @@ def test_confirm_takes_the_outbox_for_an_answer(mode, open_outbox, cluster):
 
 def test_confirm_waits_for_kafka_while_it_answers(open_outbox, cluster):
     """on_failure: the record is in the log when info() returns, and never was on disk."""
-    transport = open_outbox("on_failure", "delivery=confirm")
+    transport = open_outbox("on_failure", "delivery=confirm", late_s=BOUND_S)
     for number in range(20):
         send(transport, [number])
         assert arrived(cluster) == list(range(number + 1))
@@ -178,7 +180,7 @@ def test_confirm_waits_for_kafka_while_it_answers(open_outbox, cluster):
 def test_confirm_raises_what_kafka_refuses(open_outbox, cluster):
     """on_failure: a refused record is nothing that the outbox could help."""
     cluster.refuse(TOPIC, DeliveryRefused("no such luck"))
-    transport = open_outbox("on_failure", "delivery=confirm")
+    transport = open_outbox("on_failure", "delivery=confirm", late_s=BOUND_S)
     with pytest.raises(DeliveryRefused, match="no such luck") as caught:
         send(transport, ["x"])
     assert caught.value.message_id
@@ -282,8 +284,10 @@ def test_closing_amid_sends_loses_none_that_returned(mode, open_outbox, cluster)
 
 
 @MODES
-def test_threads_that_send_at_full_speed_are_kept_up_with(mode, open_outbox, cluster):
+def test_threads_that_send_at_full_speed_are_kept_up_with(mode, open_outbox, cluster, monkeypatch):
     """An outage ends while they send: the outbox gets empty all the same."""
+    monkeypatch.setattr(pump, "_MUCH", 500)
+    monkeypatch.setattr(pump, "_NEAR", 100)
     cluster.unavailable = True
     transport = open_outbox(mode)
     enough = threading.Event()
@@ -298,21 +302,21 @@ def test_threads_that_send_at_full_speed_are_kept_up_with(mode, open_outbox, clu
     for thread in threads:
         thread.start()
     try:
-        eventually(lambda: transport.stats()["outbox_records"] > 8000, 30, "a backlog")
+        eventually(lambda: transport.stats()["outbox_records"] > 800, BOUND_S, "a backlog")
         cluster.unavailable = False
-        eventually(lambda: transport.stats()["outbox_records"] < 6000, 30, "an end of it")
+        eventually(lambda: transport.stats()["outbox_records"] < 600, BOUND_S, "an end of it")
         if mode == "on_failure":
-            eventually(lambda: events(transport, OutboxStraight), 30, "sends go straight")
+            eventually(lambda: events(transport, OutboxStraight), BOUND_S, "sends go straight")
     finally:
         enough.set()
         for thread in threads:
             thread.join(BOUND_S)
-    assert transport.flush(30) == 0
+    assert transport.flush(BOUND_S) == 0
     assert transport.stats()["sent"] == len(arrived(cluster))
 
 
 @MODES
-def test_a_record_keeps_its_headers(mode, open_outbox, cluster):
+def test_a_record_keeps_its_headers(mode, open_outbox, cluster, monkeypatch):
     """From the disk as from the client, and those that were adopted."""
     headers = (("a", b"1"), ("b", b""), ("a", b"\xff"))
     record = Outgoing(topic="t", key=None, value=b"v", message_id="id", headers=headers)
