@@ -5,20 +5,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from kafka_notify.broker import Cluster
 from tests.faults.tally import Tally
-from tests.scenarios.conftest import BRISK
+from tests.scenarios.conftest import BRISK, PASSWORD, USER
 
 ROUNDS_VARIABLE = "KAFKA_NOTIFY_FAULT_ROUNDS"
 SEED_VARIABLE = "KAFKA_NOTIFY_FAULT_SEED"
 RESULTS_VARIABLE = "KAFKA_NOTIFY_FAULT_RESULTS"
+LONG_ROUNDS = 300
+OUTAGE_S = 12
+LONG_OUTAGE_S = 330  # longer than a delivery may take
 Report = Callable[..., None]
+
+
+class Lot(NamedTuple):
+    """So many kills of one topic and its groups; then all is counted."""
+
+    number: int
+    kills: int
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rounds",
         type=int,
         default=int(os.environ.get(ROUNDS_VARIABLE, "30")),
-        help="how often something is killed",
+        help="how often something is killed; 300 is the long run",
     )
     parser.addoption(
         "--seed", default=os.environ.get(SEED_VARIABLE, "1"), help="chooses the moments"
@@ -39,10 +49,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if asked else True
 
 
-@pytest.fixture(scope="session")
-def rounds(pytestconfig: pytest.Config) -> int:
-    """Return how often something is killed."""
-    return int(pytestconfig.getoption("--rounds"))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Deal the rounds out in lots, each a test of its own: they can run side by side."""
+    rounds = metafunc.config.getoption("--rounds")
+    if "lot" in metafunc.fixturenames:
+        most = max(6, rounds // 20)
+        begins = enumerate(range(0, rounds, most))
+        lots = [Lot(number, min(most, rounds - begin)) for number, begin in begins]
+        metafunc.parametrize("lot", lots, ids=[one.number for one in lots])
+    if "outage_s" in metafunc.fixturenames:
+        long = [LONG_OUTAGE_S] if rounds >= LONG_ROUNDS else []
+        metafunc.parametrize("outage_s", [OUTAGE_S, *long])
 
 
 @pytest.fixture
@@ -53,8 +70,8 @@ def seed(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def single() -> Iterator[Cluster]:
-    """Yield one broker, quick to notice the dead."""
-    with Cluster(nodes=1, properties=BRISK) as cluster:
+    """Yield one broker, quick to notice the dead; of each worker's own."""
+    with Cluster(nodes=1, properties=BRISK, sasl={USER: PASSWORD}) as cluster:
         yield cluster
 
 
@@ -65,17 +82,55 @@ def three() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture
-def report(capsys: pytest.CaptureFixture[str]) -> Report:
-    """Return what prints a case's line, and keeps it in the file that a variable names."""
+# --- what was counted: a case's line goes with its test's report, from whichever process ran it
 
-    def tell(fault: str, policy: str, found: Tally, **more: object) -> None:
-        figures = {one.name: getattr(found, one.name) for one in fields(found)}
-        line = json.dumps({"fault": fault, "policy": policy, **figures, **more})
-        with capsys.disabled():
-            os.write(1, f"\n{line}\n".encode())
-        if os.environ.get(RESULTS_VARIABLE):
-            with Path(os.environ[RESULTS_VARIABLE]).open("a") as file:
-                file.write(f"{line}\n")
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Return what keeps a case's figures, to be printed when its test is over."""
+
+    def tell(fault: str, accounts: Mapping[str, Tally], **more: object) -> None:
+        for policy, found in accounts.items():
+            line = {"fault": fault, "policy": policy, **found.figures(), **more}
+            request.node.user_properties.append(("fault", line))
 
     return tell
+
+
+class Printer:
+    """Prints the figures of all cases, and keeps them in the file that a variable names."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what one test has found."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        results = os.environ.get(RESULTS_VARIABLE)
+        for name, line in report.user_properties if report.when == "call" else ():
+            if name != "fault":
+                continue
+            terminal.ensure_newline()
+            terminal.write_line(readable(line))
+            if results:
+                kept = json.dumps({**line, "test": report.nodeid, "outcome": report.outcome})
+                with Path(results).open("a") as file:
+                    file.write(f"{kept}\n")
+
+
+def readable(line: dict[str, object]) -> str:
+    """Return the figures of a case as a person reads them."""
+    kept = ("sent", "confirmed", "in_log", "received", "lost", "duplicates", "out_of_order")
+    more = [
+        f"{name} {value}"
+        for name, value in line.items()
+        if name not in {"fault", "policy", *kept} and value
+    ]
+    figures = ", ".join(f"{name.replace('_', ' ')} {line[name]}" for name in kept)
+    return f"{line['fault']}, {line['policy']}: {figures} ({', '.join(more)})".replace(" ()", "")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Print where all reports come together: not in the workers of xdist."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Printer(config), "kafka-notify-faults")

@@ -3,24 +3,36 @@
 
 from __future__ import annotations
 
-from tests.faults.scene import AFTER, WINDOW
+from collections.abc import Mapping
+
+from tests.faults.scene import AFTER, SENDER_THREADS, WINDOW
 from tests.faults.tally import Tally
 
 
-def judge(policy: str, found: Tally, *, killed: int = 0, zombies: bool = False) -> None:
-    """Assert the guarantee of a policy, where so many listeners were killed.
+def judge(
+    accounts: Mapping[str, Tally],
+    *,
+    killed: int = 0,
+    senders_killed: int = 0,
+    zombies: bool = False,
+) -> None:
+    """Assert the guarantee of each policy, where so many listeners and senders were killed.
 
     ``zombies``: some were taken for dead and lived on, so two members were at work at once.
     What one of them had committed before_dispatch it dispatches late rather than never.
     """
-    assert found.confirmed_not_in_log == 0, found
-    assert found.log_out_of_order == 0, found
-    if policy == AFTER or not zombies:
-        assert found.out_of_order == 0, found
-    if policy == AFTER:
-        assert found.lost == 0, found
-        assert killed or found.unread or found.duplicates <= found.told_again, found
-        assert zombies or found.skipped_ahead == 0, found
-    else:
-        assert found.duplicates == 0, found
-        assert found.lost <= (killed + found.evictions) * WINDOW + found.told_lost, found
+    for policy, found in accounts.items():
+        silent = found.sent - found.confirmed - found.failed
+        assert silent <= senders_killed * SENDER_THREADS, found
+        assert found.confirmed_not_in_log == 0, found
+        assert found.log_out_of_order == 0, found
+        assert found.uncommitted == 0, found
+        if policy == AFTER or not zombies:
+            assert found.out_of_order == 0, found
+        if policy == AFTER:
+            assert found.lost == 0, found
+            assert killed or found.unread or found.duplicates <= found.told_again, found
+            assert zombies or found.skipped_ahead == 0, found
+        else:
+            assert found.duplicates == 0, found
+            assert found.lost <= (killed + found.evictions) * WINDOW + found.told_lost, found

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.scenarios.topics import Stored
 
@@ -33,7 +33,7 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """The account of one policy in one case; those of several runs can be added."""
+    """The account of one policy in one case."""
 
     sent: int = 0
     confirmed: int = 0
@@ -42,8 +42,12 @@ class Tally:
     lost: int = 0
     duplicates: int = 0
     out_of_order: int = 0
-    # What the figures above are to be read with. ``skipped_ahead``: one of a key was passed over.
-    # ``told_*``: how many records the listeners themselves said may come again, or be lost.
+    # What the figures above are to be read with. ``failed``: info() has raised. ``uncommitted``:
+    # how far the group's offsets are from the ends of the log, in the end, in either direction.
+    # ``skipped_ahead``: one of a key was passed over. ``told_*``: how many records the listeners
+    # themselves said may come again, or be lost.
+    failed: int = 0
+    uncommitted: int = 0
     confirmed_not_in_log: int = 0
     log_duplicates: int = 0
     log_out_of_order: int = 0
@@ -54,42 +58,52 @@ class Tally:
     evictions: int = 0
     told: Counter[str] = field(default_factory=Counter)
 
-    def __add__(self, other: Tally) -> Tally:
-        """Return both in one account."""
-        names = [one.name for one in fields(self)]
-        return Tally(**{name: getattr(self, name) + getattr(other, name) for name in names})
+    def figures(self) -> dict[str, Any]:
+        """Return them by name, as JSON has them."""
+        figures = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**figures, "told": dict(self.told)}
 
 
 class Journal:
-    """What happened, in its order."""
+    """What happened, in its order. Only what is new is read, so looking often costs little."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._read = 0
+        self._lines: list[Line] = []
+        self._told: list[tuple[str, Told]] = []
+        self._numbers: dict[tuple[str, str], set[int]] = defaultdict(set)
 
     def lines(self, *kinds: str) -> list[Line]:
         """Return the lines of some kinds."""
-        found = []
-        for words in self._words():
-            if words[0] in kinds:
-                found.append(Line(words[0], words[1], int(words[2]), words[3], int(words[4])))
-        return found
+        self._read_on()
+        return [line for line in self._lines if line.what in kinds]
 
-    def numbers(self, kind: str, policy: str = "-") -> set[int]:
+    def numbers(self, kind: str, policy: str = "-") -> frozenset[int]:
         """Return which notifications have a line of this kind."""
-        return {line.number for line in self.lines(kind) if line.policy == policy}
+        self._read_on()
+        return frozenset(self._numbers[kind, policy])
 
     def told(self, policy: str) -> list[Told]:
         """Return what listeners with this policy said."""
-        return [
-            Told(words[2], int(words[3]), words[4] == "True", " ".join(words[5:]))
-            for words in self._words()
-            if words[0] == "told" and words[1] == policy
-        ]
+        self._read_on()
+        return [told for whose, told in self._told if whose == policy]
 
-    def _words(self) -> list[list[str]]:
+    def _read_on(self) -> None:
         if not self._path.exists():
-            return []
-        return [line.split() for line in self._path.read_text().splitlines()]
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            new, end, _ = file.read().rpartition(b"\n")
+        self._read += len(new) + len(end)
+        for words in map(str.split, new.decode().split("\n") if new else ()):
+            if words[0] == "told":
+                unknown, text = words[4] == "True", " ".join(words[5:])
+                self._told.append((words[1], Told(words[2], int(words[3]), unknown, text)))
+            else:
+                line = Line(words[0], words[1], int(words[2]), words[3], int(words[4]))
+                self._lines.append(line)
+                self._numbers[line.what, line.policy].add(line.number)
 
 
 def tally(journal: Journal, log: Sequence[Stored], policy: str) -> Tally:
@@ -102,6 +116,7 @@ def tally(journal: Journal, log: Sequence[Stored], policy: str) -> Tally:
     found = Tally(
         sent=len(journal.numbers("sent")),
         confirmed=len(confirmed),
+        failed=len(journal.numbers("failed")),
         in_log=len(counts),
         received=len(done),
         lost=len((confirmed | counts.keys()) - done),

@@ -126,15 +126,26 @@ class BareClient:
         return next((one.metadata or "" for one in found if one.partition == 0), "")
 
     def lag(self, group: str, topic: str) -> int:
-        """Return how many records of the topic the group has not committed."""
+        """Return how many records of the topic the group has not committed.
+
+        An offset beyond the end of its partition is as far from it.
+        """
+        committed = self.committed(group, topic)
+        ends = self.ends(topic)
+        return sum(abs(end - committed.get(number, 0)) for number, end in ends.items())
+
+    def size(self, topic: str) -> int:
+        """Return how many records the topic holds, if none was ever removed."""
+        return sum(self.ends(topic).values())
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Return the offset of each partition that the next record gets."""
         consumer = Consumer({**self._config, "group.id": "unused"})
         try:
-            committed = self.committed(group, topic)
-            return sum(
-                consumer.get_watermark_offsets(where, ANSWER_S)[1]
-                - committed.get(where.partition, 0)
+            return {
+                where.partition: consumer.get_watermark_offsets(where, ANSWER_S)[1]
                 for where in self._all(topic)
-            )
+            }
         finally:
             consumer.close()
 

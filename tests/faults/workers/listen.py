@@ -52,13 +52,26 @@ class Endpoint:
 
     def info(self, _ctxt: Any, _publisher: Any, _event: Any, payload: Any, _meta: Any) -> None:
         """Take one notification."""
-        what = (self._policy, payload["number"], payload["key"], os.getpid())
-        self._journal.write("in", *what)
-        if payload["number"] == self._stuck_at:
+        self._take([payload])
+
+    def _take(self, payloads: list[Any]) -> None:
+        taken = [(self._policy, one["number"], one["key"], os.getpid()) for one in payloads]
+        for what in taken:
+            self._journal.write("in", *what)
+        if any(one["number"] == self._stuck_at for one in payloads):
             self.free.wait()
         elif self._most_s:
             threading.Event().wait(random.uniform(0, self._most_s))  # noqa: S311 - no secret
-        self._journal.write("out", *what)
+        for what in taken:
+            self._journal.write("out", *what)
+
+
+class BatchEndpoint(Endpoint):
+    """The same with several at once."""
+
+    def info(self, messages: list[dict[str, Any]]) -> None:  # type: ignore[override]
+        """Take a batch."""
+        self._take([one["payload"] for one in messages])
 
 
 def tell(journal: Journal, policies: dict[str, str], event: events.Event) -> None:
@@ -67,7 +80,24 @@ def tell(journal: Journal, policies: dict[str, str], event: events.Event) -> Non
         records = getattr(event, "records", 0)
         unknown = getattr(event, "unknown", "")
         policy = policies[event.group.removesuffix(".share")]
-        journal.write("told", policy, type(event).__name__, records, unknown or "-", event)
+        text = " ".join(str(event).split())
+        journal.write("told", policy, type(event).__name__, records, unknown or "-", text)
+
+
+def listen(
+    transport: kafka_notify.NotificationTransport,
+    endpoint: Endpoint,
+    options: argparse.Namespace,
+    **more: Any,
+) -> kafka_notify.NotificationListener:
+    """Return a listener that has started; with --batch it takes so many at once."""
+    make = kafka_notify.get_notification_listener
+    if options.batch:
+        make = kafka_notify.get_batch_notification_listener
+        more.update(batch_size=options.batch, batch_timeout=0.2)
+    listener = make(transport, [kafka_notify.Target(topic=options.topic)], [endpoint], **more)
+    listener.start()
+    return listener
 
 
 def main() -> None:
@@ -78,6 +108,7 @@ def main() -> None:
     parser.add_argument("journal")
     parser.add_argument("policies", nargs="+")
     parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--stuck-at", type=int, default=-1)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -90,17 +121,11 @@ def main() -> None:
     endpoints = []
     listeners = []
     for group, policy in groups.items():
-        endpoints.append(Endpoint(journal, policy, options))
+        kind = BatchEndpoint if options.batch else Endpoint
+        endpoints.append(kind(journal, policy, options))
         listeners.append(
-            kafka_notify.get_notification_listener(
-                transport,
-                [kafka_notify.Target(topic=options.topic)],
-                [endpoints[-1]],
-                pool=group,
-                commit_policy=policy,
-            )
+            listen(transport, endpoints[-1], options, pool=group, commit_policy=policy)
         )
-        listeners[-1].start()
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "problems":

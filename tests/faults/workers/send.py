@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 import kafka_notify
 from kafka_notify.errors import KafkaNotifyError
@@ -33,7 +34,8 @@ class Sender:
         self.done = threading.Event()
 
     def _write(self, *words: object) -> None:
-        os.write(self._file, f"{' '.join(map(str, words))}\n".encode())
+        line = " ".join(" ".join(map(str, words)).split())
+        os.write(self._file, f"{line}\n".encode())
 
     def run(self, place: int) -> None:
         """Send this thread's share of the keys."""
@@ -44,9 +46,12 @@ class Sender:
             number = next(self._numbers)
             if self.done.is_set() or number >= options.begin + options.count:
                 return
+            payload: dict[str, Any] = {"number": number, "key": f"k{key}"}
+            if options.large_every and not number % options.large_every:
+                payload["text"] = "x" * options.size
             self._write("sent", "-", number, f"k{key}", os.getpid())
             try:
-                self._notifier.info({}, "fault", {"number": number, "key": f"k{key}"})
+                self._notifier.info({}, "fault", payload)
             except KafkaNotifyError as error:
                 self._write("failed", "-", number, f"k{key}", os.getpid(), error)
             else:
@@ -68,6 +73,8 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--retry", default="default")
+    parser.add_argument("--large-every", type=int, default=0)
+    parser.add_argument("--size", type=int, default=0)
     parser.add_argument("--exit", choices=["orderly", "sys.exit", "os._exit"], default="orderly")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
