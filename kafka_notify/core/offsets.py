@@ -91,7 +91,10 @@ def _pack(numbers: Iterable[int]) -> str:
 def _unpack(text: str) -> Iterator[int]:
     number = shift = 0
     # As long as a note may be, no zlib text in it holds more.
-    packed = zlib.decompressobj().decompress(base64.b85decode(text), LONGEST_NOTE * 1100)
+    inflating = zlib.decompressobj()
+    packed = inflating.decompress(base64.b85decode(text), LONGEST_NOTE * 1100)
+    if not inflating.eof or inflating.unused_data:
+        raise ValueError("cut off, or more than was written")
     for byte in packed:
         number |= (byte & 0x7F) << shift
         if byte & 0x80:

@@ -68,6 +68,15 @@ class TestNotes:
         """It tells nothing, and harms nothing."""
         assert read_note(3, note) == Beyond(3, ())
 
+    @pytest.mark.parametrize("count", [15, 1500])
+    def test_a_note_that_was_cut_off_or_extended(self, count: int) -> None:
+        """It tells nothing: what it has lost might be unfinished."""
+        chosen = random.Random(1).sample(range(1, 3 * count), count)  # noqa: S311 - no secret
+        note = write_note(0, Beyond(3 * count, (0, *sorted(chosen))))
+        for end in range(len(note)):
+            assert read_note(0, note[:end]) == Beyond(0, ()), end
+        assert read_note(0, f"{note}0") == Beyond(0, ())
+
 
 class TestTracker:
     """The committed offset never passes an unfinished record."""

@@ -56,15 +56,16 @@ class Scene:
         policies: Sequence[str] = POLICIES,
         replicas: int = 1,
         partitions: int = 4,
-        vhost: str = "",
         config: Mapping[str, str] | None = None,
+        at: str = "",
+        vhost: str = "",
         env: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
         """Make the topic, unless it has 0 ``partitions``: then its first listener does.
 
-        ``config``: the topic's; ``env``: what the processes' environment has besides;
-        ``options``: the URL's.
+        ``config``: the topic's; ``at``: the address in the processes' URL, if it is another;
+        ``env``: what their environment has besides; ``options``: the URL's.
         """
         folder.mkdir(exist_ok=True)
         self.bare = BareClient(bootstrap)
@@ -76,7 +77,7 @@ class Scene:
         self.journal = Journal(folder / "journal")
         self._folder = folder
         self._env = env
-        self._url = f"kafka://{bootstrap}/{vhost}?{urlencode({**OPTIONS, **options})}"
+        self._url = f"kafka://{at or bootstrap}/{vhost}?{urlencode({**OPTIONS, **options})}"
         self._processes = ExitStack()
         self._begin = 0
         if partitions:
@@ -192,10 +193,15 @@ class Scene:
             with suppress(AssertionError):  # the account says what is missing
                 eventually(lambda p=policy: self._is_done(p, stored), timeout_s, "the end")
         self.leave(*self.listeners)
-        found = {policy: tally(self.journal, log, policy) for policy in self.policies}
+        found = self.account()
         for policy in self.policies:
             found[policy].uncommitted = self._lag(policy)
         return found
+
+    def account(self) -> dict[str, Tally]:
+        """Return each policy's account as it is now."""
+        log = self.bare.read(self.log_topic)
+        return {policy: tally(self.journal, log, policy) for policy in self.policies}
 
     def _is_done(self, policy: str, stored: set[int]) -> bool:
         if policy == AFTER and not stored <= self.journal.numbers("out", policy):

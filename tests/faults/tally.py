@@ -89,6 +89,11 @@ class Journal:
         self._read_on()
         return [told for whose, told in self._told if whose == policy]
 
+    def errors(self) -> list[str]:
+        """Return what info() has raised, with the words before it."""
+        kept = self._path.read_text().splitlines()
+        return [line for line in kept if line.startswith("failed ")]
+
     def _read_on(self) -> None:
         if not self._path.exists():
             return

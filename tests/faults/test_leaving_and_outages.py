@@ -13,7 +13,9 @@ from tests.faults.judge import judge
 from tests.faults.scene import POLICIES, SETTLE_AFTER_OUTAGE_S, SETTLE_S, Scene, pause
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+FREEZE_S = 75  # a request waits 60 s for its answer
 
 
 def test_sys_exit(single: Cluster, tmp_path: Path, unique: str, report: Report) -> None:
@@ -96,3 +98,21 @@ def test_an_outage(
         found = scene.settle(SETTLE_AFTER_OUTAGE_S)
     report(f"broker away {outage_s} s ({how}), outbox {outbox}", found)
     judge(found)
+
+
+def test_a_frozen_broker(single: Cluster, tmp_path: Path, unique: str, report: Report) -> None:
+    """SIGSTOP of the only broker, for longer than clients wait for an answer: they ask again."""
+    with Scene(single.bootstrap, tmp_path / "scene", unique) as scene:
+        for _ in range(2):
+            scene.listener("--delay", 0.02)
+        scene.sender("--rate", 300)
+        scene.wait_received(200)
+        single.pause(0)
+        try:
+            pause(FREEZE_S)
+        finally:
+            single.resume(0)
+        scene.wait_received(200)
+        found = scene.settle(SETTLE_AFTER_OUTAGE_S)
+    report(f"broker frozen for {FREEZE_S} s", found)
+    judge(found, zombies=True)
