@@ -58,6 +58,13 @@ class Tally:
     evictions: int = 0
     told: Counter[str] = field(default_factory=Counter)
 
+    def reported(self, count: int) -> None:
+        """Note that so many failed after info() had returned, as their delivery reports said."""
+        self.failed += count
+        self.confirmed -= count
+        self.confirmed_not_in_log -= count
+        self.lost -= count
+
     def figures(self) -> dict[str, Any]:
         """Return them by name, as JSON has them."""
         figures = {one.name: getattr(self, one.name) for one in fields(self)}

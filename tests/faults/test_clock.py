@@ -98,7 +98,7 @@ def test_jumps(
         scene.wait_received(100)
         found = scene.settle(SETTLE_AFTER_OUTAGE_S)
         times_s = [one.timestamp()[1] / 1000 for one in scene.bare.read_raw(scene.log_topic)]
-    report(f"clock jumps, {whose} ({member})", found, jumps=len(JUMPS))
+    report(f"clock jumps, {whose} ({member})", found, times=len(JUMPS))
     if clients in moved:
         assert max(times_s) - min(times_s) > HOUR_S, "their clock has not jumped"
     assert broker.env["LD_PRELOAD"] in Path(f"/proc/{cluster.pid(0)}/maps").read_text()

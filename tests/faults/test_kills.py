@@ -64,7 +64,7 @@ def test_kill_9(
             kill(scene, chance, single, *how)
         scene.wait_received(100)
         found = scene.settle(SETTLE_AFTER_OUTAGE_S)
-    report(kill.__name__, found, kills=lot.kills)
+    report(kill.__name__, found, times=lot.kills)
     judge(
         found,
         killed=lot.kills if kill is kill_a_listener else 0,
@@ -93,5 +93,5 @@ def test_kill_9_of_senders_with_an_outbox(
         scene.sender("--rate", 1)
         scene.wait_stored()
         found = scene.settle(SETTLE_AFTER_OUTAGE_S)
-    report("kill_the_sender, outbox always", found, kills=lot.kills)
+    report("kill_the_sender, outbox always", found, times=lot.kills)
     judge(found, senders_killed=lot.kills)

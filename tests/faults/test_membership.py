@@ -44,7 +44,7 @@ def test_a_storm_of_members(
             scene.leave(*going)
         scene.wait_received(100)
         found = scene.settle()
-    report(f"join/leave storm ({member})", found, changes=CHANGES)
+    report(f"join/leave storm ({member})", found, times=CHANGES)
     judge(found)
     assert found[BEFORE].lost == 0 or found[BEFORE].evictions
 
@@ -68,7 +68,7 @@ def test_a_listener_freezes(
             frozen.signal(signal.SIGCONT)
         scene.wait_received(200)
         found = scene.settle()
-    report(f"listener frozen ({member})", found, freezes=freezes)
+    report(f"listener frozen ({member})", found, times=freezes)
     judge(found, zombies=True)
     assert found[BEFORE].lost == 0, "a frozen listener dispatches what is committed"
 
@@ -90,6 +90,6 @@ def test_stopped_while_it_starts(
             scene.leave(late)
         scene.wait_received(100)
         found = scene.settle()
-    report(f"stopped while it starts ({member})", found, starts=starts)
+    report(f"stopped while it starts ({member})", found, times=starts)
     judge(found)
     assert found[BEFORE].lost == 0 or found[BEFORE].evictions

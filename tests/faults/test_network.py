@@ -79,5 +79,5 @@ def test_a_partition(
             proxy.heal()
         scene.wait_received(200)
         found = scene.settle(SETTLE_AFTER_OUTAGE_S)
-    report(f"network cut, {how} ({member})", found, cuts=cuts)
+    report(f"network cut, {how} ({member})", found, times=cuts)
     judge(found, zombies=True)

@@ -71,7 +71,7 @@ def test_rebalances_while_little_comes(
         found = scene.settle()
         for watch in watches:
             watch.look()
-    report(f"rebalances, little traffic ({member})", found, changes=CHANGES)
+    report(f"rebalances, little traffic ({member})", found, times=CHANGES)
     judge(found)
     for policy in POLICIES:
         assert (found[policy].lost, found[policy].received) == (0, 60 * CHANGES // 4)
