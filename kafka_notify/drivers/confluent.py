@@ -25,12 +25,18 @@ from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_producer import KafkaProducer
 from kafka_notify.drivers.confluent_share_start import ShareStart
 from kafka_notify.drivers.confluent_share_watch import ShareWatch
-from kafka_notify.errors import ConfigurationError
+from kafka_notify.errors import BrokerError, ConfigurationError
 
 LOG = logging.getLogger(__name__)
 
 # From a broker that hangs leaving a share group takes a request's time-out, by default 15 s.
 _SHARE_CLOSE_S = 16.0
+_LIMIT_S = 5.0
+_USUAL_BATCH_BYTES = 1_000_000  # of librdkafka
+
+
+def _ignore(_problem: BrokerError) -> None:
+    """Say nothing: the producer's own problems are told."""
 
 
 class KafkaDriver:
@@ -86,7 +92,24 @@ class KafkaDriver:
             address=self._address,
             problems=problems,
             on_report=on_report,
+            narrow=None if gapless else partial(self._narrow, config),
         )
+
+    def _narrow(self, config: confluent_config.Config, topic: str) -> None:
+        """Bound a producer's batches to what a topic takes; each record alone if nobody tells.
+
+        A record that is larger than this bound has a batch of its own.
+        """
+        limit = None
+        admin = self.new_admin(on_problem=_ignore)
+        try:
+            limit = admin.topic_config(topic, "max.message.bytes", _LIMIT_S)
+        except BrokerError as error:
+            LOG.info("The largest batch that topic %s takes is not known: %s", topic, error)
+        finally:
+            admin.close()
+        before = int(config.get("batch.size", _USUAL_BATCH_BYTES))
+        config["batch.size"] = min(before, int(limit or 1))
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> KafkaConsumer:
         """Return a new consumer of ``group``; it joins when it subscribes."""

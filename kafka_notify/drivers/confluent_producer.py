@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The producer over confluent_kafka: queues records, and has each reported on exactly once.
 
-Retrying, spooling and counting are not known here; a client that has lost sight of all brokers is
-replaced here, and hands what it holds to the next.
+Retrying, spooling and counting are not known here; a client that has lost sight of all brokers, or
+whose batches are too large for a topic, is replaced here, and hands what it holds to the next.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -34,6 +34,15 @@ _HURRY_S = 0.5
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 
+class _Held(NamedTuple):
+    """A record that a client has given back, with its last word on it."""
+
+    token: Any
+    headers: Sequence[tuple[str, bytes | None]]
+    error: KafkaError
+    message: Message
+
+
 class KafkaProducer:
     """``drivers.base.ProducerClient`` over one librdkafka producer. Threads: any."""
 
@@ -45,9 +54,16 @@ class KafkaProducer:
         address: str,
         problems: Problems,
         on_report: OnReport,
+        narrow: Callable[[str], None] | None = None,
     ) -> None:
-        """``health`` watches the clients that ``make_client`` returns."""
+        """``health`` watches the clients that ``make_client`` returns.
+
+        ``narrow`` has it make clients whose batches a topic takes. Without it, what is refused for
+        its size is reported on at once, though it may be the fault of others in its batch.
+        """
         self._make_client = make_client
+        self._narrow = narrow
+        self._narrowed: set[str] = set()
         self._client: Producer | None = make_client()
         self._health = health
         self._address = address
@@ -58,6 +74,8 @@ class KafkaProducer:
         self._lock = threading.RLock()
         self._serving = threading.RLock()
         self._handing_on = False
+        self._refused: list[_Held] = []
+        self._queued: list[_Held] = []
         self._ended = False
         self._first: tuple[str, float] | None = None  # the first record's topic, and when
         self._hurries = 0
@@ -113,25 +131,38 @@ class KafkaProducer:
         message: Message,
     ) -> None:
         topic = message.topic() or ""
-        if self._handing_on and error is not None and error.code() in _PURGED:
-            # If the next client will not have it, the report is that of any failed record.
-            with suppress(ClosedError, KafkaException, BufferError):
-                self._produce(topic, message.value(), message.key(), headers, token)
+        if error is not None:
+            held = _Held(token, headers, error, message)
+            if self._handing_on and error.code() in _PURGED:
+                self._queued.append(held)
                 return
-        partition = message.partition()
-        offset = message.offset()
-        failure = None
-        if error is None:
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and self._may_be_split(topic):
+                self._refused.append(held)
+                return
+        else:
             self._hurries = len(_HURRY_AT_S)
             self._problems.forget()
-        else:
-            failure = self._failure(error, topic)
+        self._tell(token, error, message)
+
+    def _tell(self, token: Any, error: KafkaError | None, message: Message) -> None:
+        topic = message.topic() or ""
+        partition = message.partition()
+        offset = message.offset()
         self._on_report(
             token,
             topic,
             -1 if partition is None else partition,
             -1 if offset is None else offset,
-            failure,
+            None if error is None else self._failure(error, topic),
+        )
+
+    def _may_be_split(self, topic: str) -> bool:
+        """Tell whether a batch that was refused for its size may have been too large only as one.
+
+        Brokers judge batches, not records.
+        """
+        return (
+            self._narrow is not None and self._client is not None and topic not in self._narrowed
         )
 
     def _failure(self, error: KafkaError, topic: str) -> DeliveryError:
@@ -151,6 +182,7 @@ class KafkaProducer:
                     client.poll(self._hurry(client, timeout_s))
                 except KafkaException as error:
                     self._end(error)
+                self._send_refused()
                 if self._health.knows_no_broker:
                     self.renew()
 
@@ -195,23 +227,7 @@ class KafkaProducer:
             old = self._client
             if old is None:
                 return
-            queued = len(old)
-            self._client = self._make_client()
-            self._first, self._hurries = None, 0
-            self._ended = False
-            self._health.begin_anew()
-            self._handing_on = True
-            try:
-                old.purge(in_queue=True, in_flight=True, blocking=False)
-                unreported = old.flush(_HAND_ON_S)
-            finally:
-                self._handing_on = False
-        if unreported:
-            LOG.error(
-                "The old producer of %s kept %d records to itself; they may be lost",
-                self._address,
-                unreported,
-            )
+            queued = self._hand_on(old, wait_s=0)
         LOG.warning(
             "The producer of %s had lost sight of all brokers and was made anew; it goes on with "
             "the %d records that were queued",
@@ -219,9 +235,69 @@ class KafkaProducer:
             queued,
         )
 
+    def _send_refused(self) -> None:
+        """Send again, in batches that the topic takes, what was refused for its batch's size.
+
+        Ahead of all that is queued, so order stays, but for what was on its way behind it.
+        """
+        old = self._client
+        if not self._refused or old is None or self._narrow is None:
+            return
+        topics = {held.message.topic() or "" for held in self._refused}
+        for topic in topics:
+            self._narrow(topic)
+        with self._lock:
+            refused = len(self._refused)
+            self._hand_on(old, wait_s=_HAND_ON_S)
+        self._narrowed |= topics
+        LOG.warning(
+            "Topics %s of %s take smaller batches than were sent: %d records are sent again, in "
+            "smaller ones",
+            ", ".join(sorted(topics)),
+            self._address,
+            refused,
+        )
+
+    def _hand_on(self, old: Producer, *, wait_s: float) -> int:
+        """Replace the client; return how many records the next one has got.
+
+        What is on its way may take ``wait_s`` to be reported on by the old one.
+        """
+        self._client = self._make_client()
+        self._first, self._hurries = None, 0
+        self._ended = False
+        self._health.begin_anew()
+        self._handing_on = True
+        try:
+            old.purge(in_queue=True, in_flight=not wait_s, blocking=False)
+            unreported = old.flush(wait_s or _HAND_ON_S)
+            if unreported and wait_s:
+                old.purge(in_queue=True, in_flight=True, blocking=False)
+                unreported = old.flush(_HAND_ON_S)
+        finally:
+            self._handing_on = False
+        if unreported:
+            LOG.error(
+                "The old producer of %s kept %d records to itself; they may be lost",
+                self._address,
+                unreported,
+            )
+        held = [*self._refused, *self._queued]
+        self._refused, self._queued = [], []
+        for one in held:
+            self._give_again(one)
+        return len(held)
+
+    def _give_again(self, held: _Held) -> None:
+        token, headers, error, message = held
+        try:
+            self._produce(message.topic() or "", message.value(), message.key(), headers, token)
+        except (ClosedError, KafkaException, BufferError):
+            self._tell(token, error, message)
+
     def pending(self) -> int:
         """Return how many records are not reported on yet."""
-        return 0 if self._client is None else len(self._client)
+        return 0 if self._client is None else len(self._client) + len(self._refused)
 
     def flush(self, timeout_s: float) -> int:
         """Wait until all is reported on, at most ``timeout_s``; return how many are left."""
@@ -230,7 +306,10 @@ class KafkaProducer:
             left_s = max(0.0, deadline - time.monotonic())
             with self._serving:
                 client = self._client
-                left = client.flush(min(left_s, _TURN_S)) if client is not None else 0
+                if client is not None:
+                    client.flush(min(left_s, _TURN_S))
+                    self._send_refused()
+                left = self.pending()
             if not left or not left_s:
                 return left
 
@@ -255,3 +334,6 @@ class KafkaProducer:
             client.purge(in_queue=True, in_flight=True, blocking=False)
             with suppress(KafkaException):  # a fatal error that no poll has met yet
                 client.flush(_LAST_REPORTS_S)
+        refused, self._refused = self._refused, []
+        for held in refused:
+            self._tell(held.token, held.error, held.message)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -209,4 +210,8 @@ class Scene:
         return self._lag(policy) == 0
 
     def _lag(self, policy: str) -> int:
-        return self.bare.lag(self.group(policy), self.log_topic)
+        """Return how far the group is from the ends; -1 while a coordinator has just begun."""
+        try:
+            return self.bare.lag(self.group(policy), self.log_topic)
+        except KafkaException:
+            return -1

@@ -17,9 +17,10 @@ from kafka_notify.broker import Cluster
 from kafka_notify.core.offsets import Beyond, write_note
 from tests.faults.conftest import Report
 from tests.faults.judge import judge
-from tests.faults.scene import AFTER, POLICIES, Scene, pause
+from tests.faults.scene import AFTER, POLICIES, SETTLE_S, Scene, pause
 from tests.scenarios.conftest import BRISK_MEMBER
 from tests.scenarios.topics import ANSWER_S
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -97,13 +98,12 @@ def test_notes_that_are_none(single: Cluster, tmp_path: Path, unique: str, repor
         stored = consumer.commit(offsets=places, asynchronous=False)
         assert [one.error for one in stored or ()] == [None] * len(notes)
         consumer.close()
-        wanted = {
-            one.payload["number"]: one
-            for one in scene.bare.read(scene.log_topic)
-            if one.offset >= 10
-        }
+        log = scene.bare.read(scene.log_topic)
+        wanted = {one.payload["number"] for one in log if one.offset >= 10}
         scene.listener()
-        scene.wait_received(len(wanted))
+        eventually(
+            lambda: scene.journal.numbers("out", AFTER) >= wanted, SETTLE_S, "all unfinished"
+        )
         found = scene.settle(ANSWER_S)
         taken = [line.number for line in scene.journal.lines("in")]
     report("notes that are none", found)

@@ -134,6 +134,27 @@ def test_a_record_over_the_topics_limit_raises_with_confirm(
     assert bare.payloads(f"{unique}.info") == [1]
 
 
+@pytest.mark.parametrize("large", [0, 5])
+def test_a_batch_over_the_topics_limit_costs_only_what_is_too_large(
+    large: int, connect: Connect, kafka: Kafka, bare: BareClient, unique: str
+) -> None:
+    """Records that are small, but too large together, arrive in their order: brokers see batches.
+
+    So do those that share a batch with one that is too large by itself.
+    """
+    bare.create(f"{unique}.info", 1, max_message_bytes="5000")
+    reports = Reports()
+    transport = connect(kafka.url(producer_batch_timeout=0.1), on_delivery=reports)
+    sender = notifier(transport, unique)
+    payloads = ["x" * 20_000 if one < large else f"{one} {'x' * 400}" for one in range(40)]
+    for payload in payloads:
+        sender.info({}, "burst", payload)
+    assert transport.flush(30) == 0
+    failed = [one.error for one in reports.wait(40) if one.error is not None]
+    assert [type(one) for one in failed] == [DeliveryRefused] * large
+    assert bare.payloads(f"{unique}.info") == payloads[large:]
+
+
 def test_each_record_has_its_report(
     connect: Connect, kafka: Kafka, bare: BareClient, unique: str
 ) -> None:
