@@ -43,6 +43,8 @@ def figures(lines: Lines) -> str:
         return "\N{EN DASH}"
     lost, again, late = (total(lines, name) for name in ("lost", "duplicates", "out_of_order"))
     parts = [f"lost {lost:,}", f"again {again:,}", f"{late:,} late" if late else "order kept"]
+    if lines[0]["policy"] == "share":
+        parts.pop()  # it has none
     if 0 < lost <= total(lines, "told_lost"):
         parts[0] += " (announced)"
     if 0 < again <= total(lines, "told_again"):
@@ -63,8 +65,8 @@ def filled(row: str, results: Lines) -> str:
     if not found:
         raise SystemExit(f"no results of {command[1]}")
     by_policy = [
-        [line for line in found if line["policy"] == policy]
-        for policy in ("after_dispatch", "before_dispatch")
+        [line for line in found if line["policy"] in policies]
+        for policies in (("after_dispatch", "share"), ("before_dispatch",))
     ]
     one = by_policy[0] or by_policy[1]
     times = total([{"times": 1, **line} for line in one], "times")

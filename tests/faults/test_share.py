@@ -15,15 +15,16 @@ from kafka_notify.drivers.confluent_admin import KafkaAdmin
 from tests.drivers.bench import TIMEOUT_S, Bench
 from tests.drivers.sharing import BRISK as BRISK_SHARES
 from tests.drivers.sharing import LOCK_S
-from tests.faults.conftest import Report
+from tests.faults.conftest import Lot, Report
 from tests.faults.scene import SETTLE_AFTER_OUTAGE_S, WINDOW, Scene, pause
 from tests.faults.tally import Tally
 from tests.scenarios.conftest import BRISK
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
+# One worker of xdist has them all: they share a broker.
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900), pytest.mark.xdist_group("share")]
 
 SHARE = "share"
-AT_ONCE = 6  # faults of one topic and its group; then all is counted
+AT_ONCE = 6
 LISTENERS = 3
 RATE = 300
 SLOW = ("--delay", 0.02)
@@ -43,6 +44,7 @@ class ShareScene(Scene):
 
     def __init__(self, cluster: Cluster, folder: Path, topic: str) -> None:
         """Make its topic, and have what it locks locked for LOCK_S."""
+        self.cluster = cluster
         super().__init__(cluster.bootstrap, folder, topic, policies=(SHARE,), partitions=1)
         bench = Bench(f"kafka://{cluster.bootstrap}/")
         assert isinstance(bench.admin, KafkaAdmin)
@@ -95,42 +97,44 @@ def come_and_go(scene: Scene, chance: random.Random, _cluster: Cluster) -> None:
     scene.leave(chance.choice(scene.listeners))
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        kill_a_listener,
-        freeze_a_listener,
-        kill_the_broker,
-        restart_the_broker,
-        freeze_the_broker,
-        come_and_go,
-    ],
-)
-def test_nothing_is_lost(
+@pytest.mark.parametrize("fault", [kill_a_listener, kill_the_broker])
+def test_kill_9(
     fault: Fault,
+    lot: Lot,
     cluster: Cluster,
     tmp_path: Path,
     unique: str,
     seed: str,
     report: Report,
-    pytestconfig: pytest.Config,
 ) -> None:
-    """The same fault again and again, at moments chosen by chance, while a sender sends."""
+    """kill -9 again and again, at moments chosen by chance, while a sender sends."""
+    run(fault, lot.kills, ShareScene(cluster, tmp_path / "scene", unique), seed, report)
+
+
+@pytest.mark.parametrize(
+    "fault", [freeze_a_listener, restart_the_broker, freeze_the_broker, come_and_go]
+)
+def test_other_faults(
+    fault: Fault, cluster: Cluster, tmp_path: Path, unique: str, seed: str, report: Report
+) -> None:
+    """The same with what is less than a kill."""
+    run(fault, AT_ONCE, ShareScene(cluster, tmp_path / "scene", unique), seed, report)
+
+
+def run(fault: Fault, times: int, share_scene: ShareScene, seed: str, report: Report) -> None:
+    """Let a fault happen so many times, and judge."""
     chance = random.Random(seed)  # noqa: S311 - the same on every run
-    rounds = int(pytestconfig.getoption("--rounds"))
-    for begin in range(0, rounds, AT_ONCE):
-        many = min(AT_ONCE, rounds - begin)
-        with ShareScene(cluster, tmp_path / str(begin), f"{unique}-{begin}") as scene:
-            for _ in range(LISTENERS):
-                scene.listener(*SLOW)
-            scene.sender("--rate", RATE)
-            for _ in range(many):
-                pause(chance.uniform(0.1, 2))
-                fault(scene, chance, cluster)
-            scene.wait_received(100)
-            found = scene.settle(SETTLE_AFTER_OUTAGE_S)[SHARE]
-        report(f"{fault.__name__} ({LISTENERS} on one partition)", SHARE, found, faults=many)
-        judge(found, killed=many if fault is kill_a_listener else 0)
+    with share_scene as scene:
+        for _ in range(LISTENERS):
+            scene.listener(*SLOW)
+        scene.sender("--rate", RATE)
+        for _ in range(times):
+            pause(chance.uniform(0.1, 2))
+            fault(scene, chance, share_scene.cluster)
+        scene.wait_received(100)
+        found = scene.settle(SETTLE_AFTER_OUTAGE_S)
+    report(f"{fault.__name__} ({LISTENERS} on one partition)", found, times=times)
+    judge(found[SHARE], killed=times if fault is kill_a_listener else 0)
 
 
 def judge(found: Tally, *, killed: int) -> None:
