@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -21,6 +21,8 @@ RESULTS_VARIABLE = "KAFKA_NOTIFY_FAULT_RESULTS"
 LONG_ROUNDS = 300
 OUTAGE_S = 12
 LONG_OUTAGE_S = 330  # longer than a delivery may take
+# Modules whose cases share a cluster of their own.
+TOGETHER = {"test_clock.py", "test_network.py", "test_share.py", "test_three_brokers.py"}
 Report = Callable[..., None]
 
 
@@ -60,6 +62,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "outage_s" in metafunc.fixturenames:
         long = [LONG_OUTAGE_S] if rounds >= LONG_ROUNDS else []
         metafunc.parametrize("outage_s", [OUTAGE_S, *long])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Keep cases that share a cluster on one worker, and begin with them: they take longest.
+
+    The marker xdist_group is for that, but has no effect with pytest 9 and xdist 3.8.
+    """
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return module if Path(module).name in TOGETHER else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture

@@ -17,12 +17,7 @@ from tests.faults.judge import judge
 from tests.faults.scene import BEFORE, SETTLE_AFTER_OUTAGE_S, Scene, pause
 from tests.scenarios.conftest import BRISK, BRISK_MEMBER
 
-# One worker of xdist has them all: they share a broker.
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("clock"),
-]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 HOUR_S = 3600
 JUMPS = (HOUR_S, 0, -HOUR_S, 0)

@@ -17,12 +17,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.scene import SETTLE_AFTER_OUTAGE_S, Scene, pause
 from tests.scenarios.conftest import BRISK, BRISK_MEMBER, BRISK_SESSION_S
 
-# One worker of xdist has them all: they share a broker.
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("network"),
-]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 RATE = 300
 

@@ -20,8 +20,7 @@ from tests.faults.scene import SETTLE_AFTER_OUTAGE_S, WINDOW, Scene, pause
 from tests.faults.tally import Tally
 from tests.scenarios.conftest import BRISK
 
-# One worker of xdist has them all: they share a broker.
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900), pytest.mark.xdist_group("share")]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 SHARE = "share"
 AT_ONCE = 6

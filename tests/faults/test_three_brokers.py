@@ -18,12 +18,7 @@ from tests.scenarios.conftest import BRISK_MEMBER
 from tests.scenarios.topics import ANSWER_S
 from tests.waiting import eventually
 
-# One worker of xdist has them all: they share the brokers.
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("three brokers"),
-]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 RATE = 300
 FREEZE_S = 15.0  # longer than brokers and groups wait for a sign of life
