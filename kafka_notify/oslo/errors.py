@@ -39,12 +39,12 @@ class RPCUnsupported(MessagingException, NotImplementedError):
 
 @contextmanager
 def while_loading() -> Iterator[None]:
-    """Turn what is wrong with a URL or option into what oslo.messaging raises of one."""
+    """Turn what is wrong with a URL, an option or the outbox into what oslo.messaging raises."""
     try:
         yield
     except errors.InvalidTransportURL as error:
         raise InvalidTransportURL(error.url, str(error)) from error
-    except errors.ConfigurationError as error:
+    except (errors.ConfigurationError, errors.OutboxError) as error:
         raise DriverLoadFailure(DRIVER, error) from error
 
 

@@ -102,3 +102,10 @@ def test_a_service_that_outlives_an_outage(
     assert process.end(COME_S) == 0, process.log
     recorder.wait(COUNT, COME_S)
     assert recorder.payloads == list(range(COUNT))
+
+
+def test_a_folder_that_cannot_be_used(connect: Callable[..., Any], tmp_path: Path) -> None:
+    """Loading the driver fails, and says what to do."""
+    (tmp_path / "spool").write_text("")
+    with pytest.raises(oslo_messaging.DriverLoadFailure, match="spool_dir"):
+        connect(f"kafka-notify://127.0.0.1:1/?outbox=always&spool_dir={tmp_path}/spool")

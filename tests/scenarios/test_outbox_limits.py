@@ -95,7 +95,7 @@ def test_a_topic_that_is_forbidden_costs_only_its_own(
     kafka = Kafka(bootstrap=f"{USER}:{quote(PASSWORD)}@{brisk_cluster.sasl_bootstrap}")
     url = kafka.url(outbox=outbox, spool_dir=spool, security_protocol="SASL_PLAINTEXT")
     process = start("-c", REFUSED, url, unique, forbidden)
-    assert process.end(60) == 0, process.log
+    assert process.end(120) == 0, process.log
     assert process.lines("left ") == ["0"]
     assert process.lines("failed ") == [" ".join([f"DeliveryRefused {forbidden}.info"] * 3)]
     assert process.log.count("ERROR Notification ") == 3

@@ -104,8 +104,9 @@ class Outbox:
     def send(self, record: Outgoing) -> None:
         """Return when the record is with the client, or stored.
 
-        Blocks for a write to the disk's cache; for a millisecond more while the outbox has much
-        to bring to a Kafka that takes it; at most ``send_block_timeout`` while it is full.
+        Blocks for a write to the disk's cache, now and then (32 MB) for the disk itself; for a
+        millisecond more while the outbox has much to bring to a Kafka that takes it; at most
+        ``send_block_timeout`` while it is full.
         Raises OutboxError, OutboxFull, DeliveryRefused (too large) or ClosedError.
         """
         self._send(record, None)

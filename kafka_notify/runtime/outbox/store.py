@@ -115,7 +115,10 @@ class Store:
     # --- rows
 
     def add(self, new: Sequence[Row]) -> None:
-        """Store all of these rows, or none. Blocks for one write to the disk's cache."""
+        """Store all of these rows, or none.
+
+        Blocks for one write to the disk's cache, and whenever 32 MB were written for the disk.
+        """
         values = [rows.values(row) for row in new]
         with self._lock, self._translating():
             self._make_room()
