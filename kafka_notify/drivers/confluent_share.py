@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
@@ -62,6 +63,7 @@ _UNANSWERED = (
 )
 _FINISH_AGAIN_S = 1.0
 _OLD_TIMEOUT_S = 5.0
+_JOIN_S = 5.0  # a heartbeat; see confluent_share_close
 
 Key = tuple[str, int, int]
 
@@ -103,6 +105,7 @@ class KafkaShareConsumer:
         self._settled: dict[Key, Settlement] = {}
         self._over: ConsumerFenced | None = None
         self._finish_at = 0.0
+        self._is_subscribed = False
         self._locked_until_s = 0.0
         self._ending: Ending | None = None
 
@@ -129,6 +132,7 @@ class KafkaShareConsumer:
         wanted = list(dict.fromkeys(topics))
         self._start.begin(wanted)
         self._client.subscribe(wanted)
+        self._is_subscribed = True
 
     def ready(self) -> bool:
         """Tell whether the group's start is settled and this member has its share."""
@@ -321,6 +325,7 @@ class KafkaShareConsumer:
         """Send what is settled, and leave; see ``ShareClient.close``."""
         if self._maybe_client is None:
             return
+        self._await_partitions()
         self._acknowledge(self._maybe_client)
         self._held.clear()
         ending = Ending(self._maybe_client, problems=self._problems, what=self._what)
@@ -334,6 +339,14 @@ class KafkaShareConsumer:
                 self._close_timeout_s,
                 self.lock_s,
             )
+
+    def _await_partitions(self) -> None:
+        deadline = time.monotonic() + _JOIN_S
+        while self._is_subscribed and self._watch.is_joining and not self._held:
+            if self._over is not None or time.monotonic() >= deadline:
+                return
+            with suppress(ConsumerFenced):
+                self._poll(INTERVAL_S)
 
 
 def _headers(found: Any) -> tuple[tuple[str, bytes | None], ...]:

@@ -35,12 +35,18 @@ class ShareWatch:
         self._still = 0
         self._leaders: set[int] = set()
         self._fetches: dict[int, int] = {}
+        self._is_up = False
         self.is_polled = False
 
     @property
     def is_assigned(self) -> bool:
         """Whether the member has partitions to fetch from."""
         return self._partitions > 0
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether the member has no partitions yet, and may have a broker to get them from."""
+        return not self.is_assigned and (self._is_up or not self._beats)
 
     def has_fetched(self, partitions: int) -> bool:
         """Tell whether all leaders were asked, and so have looked where the group begins.
@@ -84,6 +90,7 @@ class ShareWatch:
 
     def _hear_of_fetches(self, brokers: list[dict[str, Any]]) -> None:
         up = {one["nodeid"] for one in brokers if one["state"] == "UP"}
+        self._is_up = bool(up)
         fetches = {one["nodeid"]: one.get("req", {}).get("ShareFetch", 0) for one in brokers}
         still = (
             self.is_polled

@@ -58,6 +58,21 @@ def test_a_member_without_partitions(watch: ShareWatch) -> None:
     assert not watch.is_assigned
 
 
+@pytest.mark.parametrize(
+    ("text", "joins"),
+    [
+        (statistics(broker(0), partitions=0, state="init", leaders=()), True),
+        (statistics(broker(0, state="DOWN"), partitions=0, state="init", leaders=()), False),
+        (statistics(broker(0)), False),
+    ],
+)
+def test_a_member_that_joins(watch: ShareWatch, text: str, joins: bool) -> None:
+    """It has no partitions yet, and there is somebody who could give it some, or may be."""
+    assert watch.is_joining
+    watch.heard(text)
+    assert watch.is_joining is joins
+
+
 def test_all_leaders_must_have_been_asked(watch: ShareWatch) -> None:
     """The start of a partition is known when its leader has answered."""
     both = (0, 1)
