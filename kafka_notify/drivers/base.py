@@ -205,13 +205,16 @@ class ShareClient(Protocol):
         """Join the group for these topics, whether they exist yet or not.
 
         A group that is new begins where the option ``group_start`` says; what is sent after
-        ``ready`` was true comes, whatever happens to members or brokers. Blocks a few times
+        ``has_begun`` was true comes, whatever happens to members or brokers. Blocks a few times
         ``connect_timeout`` at most. Raises BrokerUnavailable, or BrokerRefused when the cluster
         has no share groups or does not let us set the group's start.
         """
 
+    def has_begun(self) -> bool:
+        """Tell whether the group's start is settled: before, the end of its members undoes it."""
+
     def ready(self) -> bool:
-        """Tell whether the group's start is settled and this member has its share. Cheap."""
+        """Tell whether it is, and this member has its share. Cheap."""
 
     def take(self, timeout_s: float) -> list[Acquired]:
         """Return what one request brings; wait ``timeout_s`` for a first record.

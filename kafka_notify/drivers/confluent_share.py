@@ -134,9 +134,13 @@ class KafkaShareConsumer:
         self._client.subscribe(wanted)
         self._is_subscribed = True
 
+    def has_begun(self) -> bool:
+        """Tell whether the group's start is settled."""
+        return not self._start.is_pending
+
     def ready(self) -> bool:
         """Tell whether the group's start is settled and this member has its share."""
-        return not self._start.is_pending and self._watch.is_assigned
+        return self.has_begun() and self._watch.is_assigned
 
     def _go_on_starting(self) -> None:
         start = self._start

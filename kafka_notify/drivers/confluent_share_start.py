@@ -91,11 +91,11 @@ class ShareStart:
         if _RESET not in found:
             raise BrokerRefused(f"group {self._group}: {NO_SHARE_GROUPS}")
         if found[_RESET].value != _AT_START:
-            reset = f"by_duration:PT{round(self._back_s)}S" if self._from_end else _AT_START
-            self._set({_RESET: reset})
+            # Without any partition there is nothing that would have to be passed over.
+            self.is_pending = bool(ends)
+            self._set({_RESET: f"by_duration:PT{round(self._back_s)}S" if ends else _AT_START})
             self._ends = ends
             self._began_s = self._clock()
-            self.is_pending = self._from_end
         self._wish(found)
 
     def _settings(self) -> dict[str, GroupSetting]:

@@ -163,7 +163,6 @@ class ShareIntake:
         self._open()
         if not counts:
             self._starting.may_go()  # what is sent to topics to come is read from their start
-        self._starting.begun()
 
     def _on_problem(self, problem: KafkaNotifyError) -> None:
         self._starting.heard(problem)
@@ -267,8 +266,11 @@ class ShareIntake:
         self._look_after(client)
 
     def _look_after(self, client: ShareClient) -> None:
-        if self._starting.is_on and client.ready():
-            self._starting.joined()
+        if self._starting.is_on and client.has_begun():
+            # Not before: if this member ended then, the next one would begin the group anew.
+            self._starting.begun()
+            if client.ready():
+                self._starting.joined()
         self._hands.tell_stuck()
 
     def _settle_done(self, client: ShareClient, wait_s: float) -> None:

@@ -165,7 +165,7 @@ def switch_off(cluster: Cluster) -> None:
         "downgrade",
         "--feature=share.version=0",
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
 
 
 @pytest.mark.functional

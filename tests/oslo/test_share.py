@@ -36,7 +36,7 @@ def test_servers_share_one_partition(
     """Each notification once, whoever gets it; the other gets what a server leaves that stops."""
     bare.create(f"{unique}.info", partitions=1)
     first, second = Recorder(), Recorder()
-    url = url_of(kafka, commit_policy="share", max_poll_records=10)
+    url = url_of(kafka, commit_policy="share", start_timeout=60, max_poll_records=10)
     going = listen(connect(url), unique, first)
     listen(connect(url), unique, second)
     transport = connect(url)
@@ -63,7 +63,7 @@ def test_requeue_and_dead_letters(
 ) -> None:
     """Set in the conf: what asks for it comes again, up to the limit; poison goes at once."""
     conf = configure("[oslo_messaging_kafka]\ncommit_policy = share\nrequeue_limit = 3\n")
-    transport = connect(url_of(kafka), conf)
+    transport = connect(url_of(kafka, start_timeout=60), conf)
     seen: list[Any] = []
 
     class Endpoint:
@@ -88,7 +88,7 @@ def test_requeue_and_dead_letters(
 
 def test_batches(connect: Connect, kafka: Kafka, listen: Listen, unique: str) -> None:
     """Lists of at most the batch's size."""
-    transport = connect(url_of(kafka, commit_policy="share"))
+    transport = connect(url_of(kafka, commit_policy="share", start_timeout=60))
     recorder = BatchRecorder()
     listen(transport, unique, recorder, batch_size=10, batch_timeout=0.5)
     notify(transport, unique, range(45))

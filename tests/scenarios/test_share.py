@@ -33,7 +33,11 @@ WORKERS = Path(__file__).parent / "workers"
 COME_S = 60.0
 Connect = Callable[..., kafka_notify.NotificationTransport]
 Start = Callable[..., Process]
-SHARE: dict[str, Any] = {"commit_policy": "share", "kafka_consumer_timeout": 0.2}
+SHARE: dict[str, Any] = {
+    "commit_policy": "share",
+    "kafka_consumer_timeout": 0.2,
+    "start_timeout": 60,  # a slow machine: a start that is not settled in time raises
+}
 
 
 @pytest.fixture(scope="module")
