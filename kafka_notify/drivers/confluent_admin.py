@@ -305,7 +305,9 @@ def _result(future: Future[Any], timeout_s: float) -> Any:
 
 
 def _is_settling(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in SETTLING
+    """Tell whether it passes; _NOENT: no leaders are known yet of topics that were just made."""
+    settling = (*SETTLING, KafkaError._NOENT)
+    return isinstance(error, KafkaException) and error.args[0].code() in settling
 
 
 def _is_led(topic: Any) -> bool:

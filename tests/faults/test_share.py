@@ -44,7 +44,8 @@ class ShareScene(Scene):
     def __init__(self, cluster: Cluster, folder: Path, topic: str) -> None:
         """Make its topic, and have what it locks locked for LOCK_S."""
         self.cluster = cluster
-        super().__init__(cluster.bootstrap, folder, topic, policies=(SHARE,), partitions=1)
+        options = {"policies": (SHARE,), "partitions": 1, "start_timeout": 60}
+        super().__init__(cluster.bootstrap, folder, topic, **options)
         bench = Bench(f"kafka://{cluster.bootstrap}/")
         assert isinstance(bench.admin, KafkaAdmin)
         lock_ms = str(round(LOCK_S * 1000))
