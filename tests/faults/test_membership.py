@@ -12,7 +12,7 @@ import pytest
 from kafka_notify.broker import Cluster
 from tests.faults.conftest import Report
 from tests.faults.judge import judge
-from tests.faults.scene import BEFORE, Scene, pause
+from tests.faults.scene import BEFORE, READY_S, Scene, pause
 from tests.scenarios.conftest import BRISK_MEMBER, BRISK_SESSION_S
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
@@ -34,7 +34,7 @@ def test_a_storm_of_members(
         for _ in range(MEMBERS):
             scene.listener("--delay", 0.01, wait=False)
         for listener in scene.listeners:
-            listener.wait_for_lines("ready")
+            listener.wait_for_lines("ready", timeout_s=READY_S)
         scene.sender("--rate", RATE)
         for _ in range(CHANGES):
             pause(chance.uniform(0, 1))
@@ -85,7 +85,7 @@ def test_stopped_while_it_starts(
         scene.sender("--rate", RATE)
         for _ in range(starts):
             late = scene.listener("--delay", 0.02, wait=False)
-            late.wait_for_lines("up")
+            late.wait_for_lines("up", timeout_s=READY_S)
             pause(chance.uniform(0, 1.5))
             scene.leave(late)
         scene.wait_received(100)
