@@ -115,10 +115,12 @@ class _Progress:
         self.untaken = list(reversed(beyond.unfinished))
         self.known_to = beyond.top
         self.top: int | None = first if first is None else max(first, beyond.top)
+        self.position = first or 0
         self.finished_since_commit = 0
 
     def take(self, offset: int) -> bool:
         """Take the next record; tell whether it is still to be done."""
+        self.position = offset + 1
         while self.untaken and self.untaken[-1] < offset:
             del self.unfinished[self.untaken.pop()]  # retention or compaction has removed it
         if offset < self.known_to:
@@ -200,6 +202,11 @@ class OffsetTracker:
             progress = self._progress.get(record.where)
             if progress is None:
                 continue
+            if record.offset < progress.position:
+                # The log was cut off, or its topic made anew: no number means what it did.
+                self._epoch += 1
+                progress = _Progress(self._epoch, None, Beyond(0, ()))
+                self._progress[record.where] = progress
             if progress.take(record.offset):
                 wanted.append(record)
             else:

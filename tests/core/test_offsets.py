@@ -134,6 +134,27 @@ class TestTracker:
         made.finish(late, made.epoch)
         assert made.due() == {WHERE: (2, "")}
 
+    def test_a_log_that_begins_anew(self) -> None:
+        """Its topic was made anew, or its end cut off: no record is taken for an older one."""
+        made = tracker()
+        early, before = made.take(records(0, 1, 2, 3)), made.epoch
+        made.finish([early[0], early[2], early[3]], before)
+        made.committed(made.due())
+        found = made.take(records(0, 1, 2))
+        assert offsets(found) == [0, 1, 2]
+        made.finish(early, before)  # of the log that was
+        assert made.due() == {}
+        made.finish(found[1:], made.epoch)
+        assert offsets(tracker(*made.due()[WHERE]).take(records(0, 1, 2, 3))) == [0, 3]
+        made.finish(found[:1], made.epoch)
+        assert made.due() == {WHERE: (3, "")}
+
+    def test_a_log_that_ends_before_what_was_committed(self) -> None:
+        """What a note tells of the log that was does not make the new one's records skipped."""
+        note = write_note(5, Beyond(9, (5, 7)))
+        made = tracker(5, note)
+        assert offsets(made.take(records(3, 4, 5, 6, 7, 8))) == [3, 4, 5, 6, 7, 8]
+
     def test_records_of_a_partition_that_is_not_ours(self) -> None:
         """They are not to be done."""
         made = tracker()
