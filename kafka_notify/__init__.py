@@ -20,6 +20,7 @@ from kafka_notify.errors import (
     KafkaNotifyError,
 )
 from kafka_notify.options import TransportURL
+from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.leaving import exit_cleanly_on
 from kafka_notify.runtime.listener import (
     NotificationListener,
@@ -41,6 +42,7 @@ DriverLoadFailure = DriverNotFound
 
 __all__ = [
     "ClosedError",
+    "CommitPolicy",
     "ConfigurationError",
     "DeliveryError",
     "DeliveryReport",

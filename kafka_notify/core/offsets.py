@@ -164,6 +164,11 @@ class OffsetTracker:
         return self._epoch
 
     @property
+    def partitions(self) -> list[Partition]:
+        """What is assigned."""
+        return list(self._progress)
+
+    @property
     def unfinished(self) -> int:
         """How many records were taken, or are known from a note, and are not finished."""
         return sum(len(progress.unfinished) for progress in self._progress.values())

@@ -104,14 +104,14 @@ class Handover:
         """Take units in their order. Never blocks."""
         self._make_ready(self.account.add(units))
 
-    def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
-        return self.account.wait_for_room(at_most, timeout_s)
+    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``has_room``; tell whether that is so."""
+        return self.account.wait_for_room(has_room, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
-        """Wait until no record of these partitions is out; None: until none is in hand."""
-        if partitions is None and self.redelivery is not None:
-            self.redelivery.hurry()
+        """Wait until no record of these partitions (None: any) is in hand; return those left."""
+        if self.redelivery is not None:
+            self.redelivery.hurry(partitions)
         return self.account.drain(partitions, timeout_s)
 
     def discard(self, partitions: Iterable[Partition] | None) -> int:

@@ -63,17 +63,15 @@ class CommitAfter:
 
     def room(self) -> int:
         """Return how many records may be taken: none until half of a full window is free."""
-        open_records = self._batcher.open_records
-        busy = self._hands.busy + open_records
+        busy = self._hands.busy
         if busy > self._window // 2:
             return 0
-        most = _HELD_UP * self._window - self._hands.in_hand - open_records
-        return max(0, min(self._window - busy, most))
+        room = min(self._window - busy, _HELD_UP * self._window - self._hands.in_hand)
+        return max(0, room - self._batcher.open_records)
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until some may be taken; tell whether that is so."""
-        at_most = self._window // 2 - self._batcher.open_records
-        return self._hands.wait_for_room(at_most, min(timeout_s, _INTERVAL_S)) and self.room() > 0
+        return self._hands.wait_for_room(lambda: self.room() > 0, min(timeout_s, _INTERVAL_S))
 
     @property
     def longest_wait_s(self) -> float:
@@ -171,15 +169,21 @@ class CommitAfter:
 
     def revoked(self, partitions: Collection[Partition]) -> None:
         """Let endpoints that have begun end, and commit; others get the rest."""
-        self._hands.discard(partitions)
+        self._give_up(partitions, self._hands.drain(partitions, self._settings.drain_timeout))
+
+    def _give_up(self, partitions: Collection[Partition], running: int) -> None:
         bound = self._settings.drain_timeout
-        left = self._hands.drain(partitions, bound)
         self._commit_within(bound / 2)
-        self._forget(partitions, left, f"their endpoints still ran after {bound:g} s")
+        self._forget(
+            partitions,
+            running,
+            f"their endpoints still ran after {bound:g} s"
+            if running
+            else "that they are done could not be committed",
+        )
 
     def lost(self, partitions: Collection[Partition]) -> None:
         """Forget what has not begun; what has may be dispatched by another member as well."""
-        self._hands.discard(partitions)
         running = self._hands.drain(partitions, 0)
         self._forget(partitions, running, "the group took this listener for dead")
 
@@ -199,7 +203,7 @@ class CommitAfter:
 
     def end(self) -> None:
         """Finish what is in hand, and commit; whoever comes next gets what is not finished."""
-        bound = self._settings.drain_timeout
-        if self._hands.drain(None, bound):
-            self._hands.discard(None)
-        self._commit_within(bound / 2)
+        running = self._hands.drain(None, self._settings.drain_timeout)
+        if running:
+            running -= self._hands.discard(None)
+        self._give_up(self._tracker.partitions, running)

@@ -46,13 +46,14 @@ class CommitBefore:
 
     def room(self) -> int:
         """Return how many records may be taken: none until half of a full window is free."""
-        in_hand = self._hands.in_hand + self._batcher.open_records
-        return 0 if in_hand > self._window // 2 else self._window - in_hand
+        in_hand = self._hands.in_hand
+        if in_hand > self._window // 2:
+            return 0
+        return self._window - in_hand - self._batcher.open_records
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until some may be taken; tell whether that is so."""
-        at_most = self._window // 2 - self._batcher.open_records
-        return self._hands.wait_for_room(at_most, timeout_s)
+        return self._hands.wait_for_room(lambda: self.room() > 0, timeout_s)
 
     @property
     def longest_wait_s(self) -> float:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from kafka_notify.core import events
 from kafka_notify.native import threading
 
 NAMES = (
@@ -17,6 +18,9 @@ NAMES = (
     "dead_lettered",
     "dead_letters_failed",
     "duplicates",
+    "evictions",
+    "may_be_lost",
+    "may_come_again",
     "spooled",
     "replayed",
     "resent",
@@ -26,8 +30,11 @@ NAMES = (
 dispatch · dispatched: through their endpoints · undecodable: no notification · endpoint_errors:
 raised · requeued: parked to come again · dead_lettered, dead_letters_failed: written to a
 dead-letter topic, or not yet · duplicates: skipped, since their message_id had come before ·
-spooled: stored in the outbox · replayed: delivered from it · resent: given to a new client, having
-been with one before · outbox_records: how many wait in it now, the adopted ones included."""
+evictions: how often a group took a listener for dead · may_be_lost: committed, and dispatched by
+nobody, unless an endpoint still ends or the commit without an answer was not stored ·
+may_come_again: may be dispatched twice, by after_dispatch or share · spooled: stored in the
+outbox · replayed: delivered from it · resent: given to a new client, having been with one before ·
+outbox_records: how many wait in it now, the adopted ones included."""
 
 
 class Counters:
@@ -48,6 +55,16 @@ class Counters:
         """Add to one count."""
         with self._lock:
             self._counts[name] += number
+
+    def heard(self, event: events.Event) -> None:
+        """Count what puts a notification in doubt."""
+        match event:
+            case events.PartitionsLost():
+                self.add("evictions")
+            case events.LeftBehind() | events.CommitAbandoned(unknown=True):
+                self.add("may_be_lost", event.records)
+            case events.ComesAgain():
+                self.add("may_come_again", event.records)
 
     def snapshot(self) -> dict[str, int]:
         """Return all counts as of one moment."""

@@ -7,7 +7,7 @@ It says what may run; who runs it, and how, is not known here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from kafka_notify.core.lanes import LaneKey, Lanes, Unit
@@ -38,13 +38,14 @@ class Hands(Protocol):
     def hand_over(self, units: Collection[Unit]) -> None:
         """Take units in their order. Never blocks."""
 
-    def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
+    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``has_room``, asked whenever something has ended; tell whether that is so."""
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until none of these partitions' records (None: any) is in hand; return those left.
 
-        With partitions, records that wait for a time of their own need not be waited for.
+        What was requeued is handed out again at once. With partitions, those that may be
+        discarded are, but for what has begun.
         """
 
     def discard(self, partitions: Iterable[Partition] | None) -> int:
@@ -62,7 +63,7 @@ class InHand:
         self.discards = discards
         self._lanes = Lanes()
         self._state = threading.Condition()
-        self._may_run: Counter[Partition] = Counter()  # records of units that nothing holds up
+        self._of: Counter[Partition] = Counter()  # how many records of each, in all _total
         self._waiting: set[Unit] = set()  # those that have not begun
         self._aside: set[Unit] = set()
         self._held_up: set[Unit] = set()  # behind one that is aside
@@ -87,12 +88,11 @@ class InHand:
     def add(self, units: Collection[Unit]) -> list[Unit]:
         """Take units in their order; return those that may run at once."""
         with self._state:
-            self._total += sum(len(unit.records) for unit in units)
+            for unit in units:
+                self._count(unit.records, 1)
             if self.discards:
                 self._waiting.update(units)
             ready = self._lanes.add(units)
-            for unit in ready:
-                self._count(unit, 1)
             if self._held_keys:
                 self._hold_up(unit for unit in units if not unit.is_first)
             return ready
@@ -109,19 +109,14 @@ class InHand:
             self._waiting.discard(unit)
             if unit in self._aside:
                 self._let_go(unit)
-            else:
-                self._count(unit, -1)
-            self._total -= len(unit.records)
+            self._count(unit.records, -1)
             ready = self._lanes.finish(unit)
-            for following in ready:
-                self._count(following, 1)
             self._state.notify_all()
             return ready
 
     def set_aside(self, unit: Unit) -> None:
         """Note that a unit waits for a time of its own, and those of its lanes behind it."""
         with self._state:
-            self._count(unit, -1)
             self._aside.add(unit)
             self._held_keys.update(unit.keys)
             self._hold_up(self._lanes.behind(unit))
@@ -133,7 +128,6 @@ class InHand:
         """End what ``set_aside`` began."""
         with self._state:
             self._let_go(unit)
-            self._count(unit, 1)
             if self.discards:
                 self._waiting.add(unit)
 
@@ -142,27 +136,28 @@ class InHand:
         with self._state:
             if self.discards:
                 self._waiting.add(unit)
+            self._state.notify_all()
 
     def give_back(self, unit: Unit) -> None:
         """Drop a unit that has begun, and those behind it, for whoever reads them next."""
         with self._state:
-            self._count(unit, -1)
             for one in (unit, *self._lanes.behind(unit)):
-                self._drop(one)
+                self._keep(one, ())
             self._state.notify_all()
 
     def give_back_aside(self) -> None:
-        """Drop all units that are aside, and those behind them, for whoever reads them next."""
+        """Drop the units that wait aside, and those behind, for whoever reads them next."""
         with self._state:
-            for unit in (*self._aside, *self._held_up):
-                self._drop(unit)
+            for unit in (*self._aside.intersection(self._waiting), *self._held_up):
+                self._keep(unit, ())
             self._state.notify_all()
 
-    def _drop(self, unit: Unit) -> None:
-        self._total -= len(unit.records)
+    def _keep(self, unit: Unit, records: Sequence[Record]) -> None:
+        self._count(unit.records, -1)
+        self._count(records, 1)
         if unit in self._held_up:
-            self._held_up_records -= len(unit.records)
-        unit.records = ()
+            self._held_up_records -= len(unit.records) - len(records)
+        unit.records = tuple(records)
 
     def _let_go(self, unit: Unit) -> None:
         self._aside.discard(unit)
@@ -178,9 +173,10 @@ class InHand:
                 self._held_up.add(unit)
                 self._held_up_records += len(unit.records)
 
-    def _count(self, unit: Unit, change: int) -> None:
-        for record in unit.records:
-            self._may_run[record.where] += change
+    def _count(self, records: Sequence[Record], change: int) -> None:
+        self._total += change * len(records)
+        for record in records:
+            self._of[record.where] += change
 
     def discard(self, partitions: Iterable[Partition] | None) -> int:
         """Drop the records of these partitions (None: all) from units that have not begun.
@@ -188,46 +184,34 @@ class InHand:
         The units stay, with what is left of them, until they are finished. Returns how many.
         """
         unwanted = None if partitions is None else frozenset(partitions)
-        dropped = 0
         with self._state:
-            for unit in self._waiting:
-                kept = (
-                    ()
-                    if unwanted is None
-                    else tuple(one for one in unit.records if one.where not in unwanted)
-                )
-                if len(kept) == len(unit.records):
-                    continue
-                counts = unit.is_first and unit not in self._aside
-                if counts:
-                    self._count(unit, -1)
-                if unit in self._held_up:
-                    self._held_up_records -= len(unit.records) - len(kept)
-                dropped += len(unit.records) - len(kept)
-                unit.records = kept
-                if counts:
-                    self._count(unit, 1)
-            self._total -= dropped
+            dropped = self._discard(unwanted)
             self._state.notify_all()
         return dropped
 
-    def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
+    def _discard(self, unwanted: Collection[Partition] | None) -> int:
+        before = self._total
+        for unit in self._waiting:
+            kept = [] if unwanted is None else [r for r in unit.records if r.where not in unwanted]
+            if len(kept) < len(unit.records):
+                self._keep(unit, kept)
+        return before - self._total
+
+    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``has_room``; tell whether that is so."""
         with self._state:
-            return self._state.wait_for(lambda: self.busy <= at_most, timeout_s)
+            return self._state.wait_for(has_room, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
-        """Wait until no record is in hand; return those left.
-
-        With ``partitions``: until none of theirs runs. What was set aside, and what stands behind
-        it, may wait for longer than a partition's next owner should.
-        """
-        watched = None if partitions is None else tuple(partitions)
+        """Wait until no record of these partitions (None: any) is in hand; return those left."""
+        watched = None if partitions is None else frozenset(partitions)
 
         def left() -> int:
             if watched is None:
                 return self._total
-            return sum(self._may_run[one] for one in watched)
+            if self.discards:
+                self._discard(watched)  # again and again: what has begun may have to wait anew
+            return sum(self._of[one] for one in watched)
 
         with self._state:
             self._state.wait_for(lambda: left() == 0, timeout_s)

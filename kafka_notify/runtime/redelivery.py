@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka_notify.core import events
 from kafka_notify.core.lanes import Unit
-from kafka_notify.core.message import Record
+from kafka_notify.core.message import Partition, Record
 from kafka_notify.core.settings import Settings
 from kafka_notify.errors import KafkaNotifyError
 from kafka_notify.native import threading, time
@@ -180,7 +180,7 @@ class Redelivery:
         self._account.set_aside(unit)
         self._push(_Parked(unit, todo), now + wait_s)
         if self._stopping:
-            self.hurry()  # the stop may have begun since it was asked about
+            self.hurry(None)  # the stop may have begun since it was asked about
 
     def _leave(self, unit: Unit, todo: Todo) -> None:
         if self.givebacks is not None and not todo.dead:
@@ -236,25 +236,35 @@ class Redelivery:
                 self._thread.start()
             self._changed.notify_all()
 
-    def hurry(self) -> None:
-        """Hand everything out once more, at once; what asks again then is dead-lettered.
+    def hurry(self, partitions: Iterable[Partition] | None) -> None:
+        """Hand out at once what is parked of these partitions, which others wait for.
 
-        What is not committed is dropped instead: the next listener reads it again.
+        None: of all, for the last time; what asks again then is dead-lettered. What is not
+        committed is dropped instead: whoever reads on gets it.
         """
-        self._stopping = True
-        if self._account.discards:
-            self._account.give_back_aside()
-            self.drop_discarded()
-            return
-        with self._changed:
-            self._parked = [(0.0, number, parked) for _, number, parked in sorted(self._parked)]
-            self._changed.notify_all()
+        going = None if partitions is None else frozenset(partitions)
+        if going is None:
+            self._stopping = True
+            if self._account.discards:
+                self._account.give_back_aside()
+        elif self._account.discards:
+            self._account.discard(going)
+        self._hasten(
+            lambda unit: (
+                not unit.records
+                or going is None
+                or any(record.where in going for record in unit.records)
+            )
+        )
 
     def drop_discarded(self) -> None:
         """Finish parked units of which a discard has left nothing."""
+        self._hasten(lambda unit: not unit.records)
+
+    def _hasten(self, is_due: Callable[[Unit], bool]) -> None:
         with self._changed:
             self._parked = [
-                (due_s if parked.unit.records else 0.0, number, parked)
+                (0.0 if is_due(parked.unit) else due_s, number, parked)
                 for due_s, number, parked in self._parked
             ]
             heapq.heapify(self._parked)
@@ -300,6 +310,8 @@ class Redelivery:
             parked.burials += 1
             self._account.pause(unit)
             self._push(parked, time.monotonic() + self._wait_s(parked.burials))
+            if self._stopping and self._account.discards and self.givebacks is None:
+                self.hurry(None)
         elif todo.records and self.givebacks is not None:
             self.givebacks.release(unit, todo.records)
             self._finish(unit)

@@ -70,6 +70,7 @@ class NotificationTransport:
         event_log = EventLog()
         self.monitor.subscribe(event_log)
         self.counters = Counters()
+        self.monitor.subscribe(self.counters.heard)
         self.driver: Driver = load_driver(url, settings)
         self._record_key = RecordKey(settings.record_key)
         self._topics: dict[tuple[str, str], str] = {}

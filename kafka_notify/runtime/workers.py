@@ -125,14 +125,14 @@ class Workers:
         if following is not None:
             self.start(following)
 
-    def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
-        """Wait until at most ``at_most`` records are busy; tell whether that is so."""
-        return self.account.wait_for_room(at_most, timeout_s)
+    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``has_room``; tell whether that is so."""
+        return self.account.wait_for_room(has_room, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions (None: any) is in hand; return those left."""
-        if partitions is None and self.redelivery is not None:
-            self.redelivery.hurry()
+        if self.redelivery is not None:
+            self.redelivery.hurry(partitions)
         return self.account.drain(partitions, timeout_s)
 
     def discard(self, partitions: Iterable[Partition] | None) -> int:

@@ -67,28 +67,21 @@ def test_an_undecodable_record_is_told_and_skipped(bench: Bench) -> None:
     assert kinds == {events.RecordUndecodable, events.DeadLettered}
 
 
-def test_a_revocation_does_not_wait_for_what_is_parked(bench: Bench) -> None:
-    """A requeued notification may wait for long; its partition's next owner need not."""
-    bench.give(record(0))
-    messages = bench.take()
-    assert bench.hands.drain([Partition("t.info", 0)], 0) == 1
-    settled(bench, messages, requeue=True)
+def test_a_revocation_hurries_what_is_parked(bench: Bench) -> None:
+    """It is committed: it comes at once, and what stands behind it, before others go on."""
+    bench.give(record(0), record(1))
+    for _ in range(8):  # the next wait is 12.8 s
+        settled(bench, bench.take(LONG_S), requeue=True)
+        bench.hands.drain([Partition("t.info", 0)], 0)
+    assert bench.hands.drain([Partition("t.info", 1)], 0) == 0
+    assert bench.take(0) == []
+    assert bench.hands.drain([Partition("t.info", 0)], 0) == 2
+    for number in range(2):
+        messages = bench.take(LONG_S)
+        assert [one.notification.payload for one in messages] == [number]
+        settled(bench, messages)
     assert bench.hands.drain([Partition("t.info", 0)], 0) == 0
-    assert bench.hands.drain(None, 0) == 1
-    messages = bench.take()
-    assert bench.hands.drain([Partition("t.info", 0)], 0) == 1
-    settled(bench, messages)
-    assert bench.hands.drain(None, 0) == 0
-
-
-def test_a_revocation_does_not_wait_for_what_stands_behind_it(bench: Bench) -> None:
-    """The later ones of a parked key cannot run before it; they count as in hand."""
-    bench.give(record(0), record(1), record(2))
-    settled(bench, bench.take(), requeue=True)
-    assert bench.hands.drain([Partition("t.info", 0)], 0) == 0
-    assert bench.hands.in_hand == 3
-    settled(bench, bench.take())
-    assert bench.hands.drain([Partition("t.info", 0)], 0) == 1
+    assert not bench.cluster.records("t.info.dlq")
 
 
 def test_what_is_requeued_again_and_again_is_told(bench: Bench) -> None:

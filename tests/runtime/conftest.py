@@ -17,6 +17,7 @@ from kafka_notify.core.events import Event
 from kafka_notify.core.message import PRIORITIES
 from kafka_notify.drivers.memory_cluster import MemoryCluster
 from kafka_notify.runtime.outbox import pump
+from tests.runtime.rig import Rig
 
 BOUND_S = 10.0
 
@@ -140,3 +141,14 @@ def open_outbox(
         return connect(f"outbox={mode}&spool_dir={spool}&close_timeout=0.1{query}", **arguments)
 
     return make
+
+
+@pytest.fixture(params=["before_dispatch", "after_dispatch"])
+def policy(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def rig(connect: Callable[..., Any]) -> Callable[[str], Rig]:
+    """Return a function that makes a rig from a URL's query."""
+    return lambda query="": Rig(connect(query))

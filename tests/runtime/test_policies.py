@@ -17,80 +17,11 @@ from kafka_notify.core.message import Partition
 from kafka_notify.drivers.memory_cluster import MemoryCluster
 from kafka_notify.errors import DeliveryRefused, InvalidName
 from tests.runtime.conftest import Recorder
+from tests.runtime.rig import Moody, Rig, committed
 from tests.waiting import eventually
 
 BOUND_S = 10.0
-POLICIES = ("before_dispatch", "after_dispatch")
-Connect = Callable[..., kafka_notify.NotificationTransport]
 QUICK = "requeue_wait=0.01&requeue_wait_max=0.02"
-
-
-@pytest.fixture(params=POLICIES)
-def policy(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-class Rig:
-    """One transport, its notifier, and listeners that are stopped at the end."""
-
-    def __init__(self, transport: kafka_notify.NotificationTransport) -> None:
-        self.transport = transport
-        self.told: list[events.Event] = []
-        transport.monitor.subscribe(self.told.append)
-        self.notifier = kafka_notify.Notifier(
-            transport, publisher_id="p", driver="messagingv2", topics=["t"]
-        )
-
-    def listen(self, endpoint: Any, **arguments: Any) -> kafka_notify.NotificationListener:
-        make: Any = kafka_notify.get_notification_listener
-        if "batch_size" in arguments:
-            make = kafka_notify.get_batch_notification_listener
-        listener: kafka_notify.NotificationListener = make(
-            self.transport,
-            [kafka_notify.Target(topic="t")],
-            [endpoint],
-            **{"pool": "pool", **arguments},
-        )
-        listener.start()
-        return listener
-
-    def send(self, *payloads: Any, publisher: str = "p") -> None:
-        for payload in payloads:
-            self.notifier.prepare(publisher_id=publisher).info({}, "e", payload)
-        self.transport.flush()
-
-    def of(self, kind: type[events.Event]) -> list[Any]:
-        return [one for one in self.told if isinstance(one, kind)]
-
-
-@pytest.fixture
-def rig(connect: Connect) -> Callable[[str], Rig]:
-    return lambda query="": Rig(connect(query))
-
-
-class Moody:
-    """Requeues, or raises for, what ``moods`` says, so many times; keeps what it got."""
-
-    def __init__(self, moods: dict[Any, int], *, raising: bool = False) -> None:
-        self.moods = moods
-        self.raising = raising
-        self.got: list[Any] = []
-
-    def info(self, _c: Any, _p: Any, _e: Any, payload: Any, _m: Any) -> str | None:
-        self.got.append(payload)
-        if self.moods.get(payload, 0) > 0:
-            self.moods[payload] -= 1
-            if self.raising:
-                raise ValueError("not yet")
-            return NotificationResult.REQUEUE
-        return None
-
-
-def committed(cluster: MemoryCluster) -> int:
-    """Return the sum of the pool's next offsets."""
-    return sum(
-        offset for where, offset in cluster.committed("pool").items() if where.topic == "t.info"
-    )
 
 
 class TestAfterDispatch:
@@ -255,6 +186,7 @@ class TestRequeue:
         made.send("again", "behind")
         eventually(lambda: made.transport.stats()["received"] == 2, BOUND_S, "both are taken")
         eventually(lambda: moody.got == ["again"], BOUND_S, "the first call")
+        eventually(lambda: committed(cluster) == 2, BOUND_S, "the next of its key in hand")
         listener.stop()
         assert moody.got == ["again", "again", "behind"]
         assert len(cluster.records("t.info.dlq")) == 1

@@ -82,9 +82,9 @@ def test_room_comes_when_records_are_through(make_workers):
     release = threading.Event()
     workers = make_workers(lambda _: release.wait(BOUND_S))
     workers.hand_over([unit(0, b"a"), unit(1, b"a")])
-    assert not workers.wait_for_room(1, 0.01)
+    assert not workers.wait_for_room(lambda: workers.busy <= 1, 0.01)
     release.set()
-    assert workers.wait_for_room(0, BOUND_S)
+    assert workers.wait_for_room(lambda: workers.busy == 0, BOUND_S)
 
 
 def test_close_does_not_wait_for_ever(make_workers):
