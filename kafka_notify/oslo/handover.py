@@ -62,7 +62,11 @@ class Handover:
         bell: Bell,
         discards: bool = False,
         stuck: Stuck | None = None,
+        limit: int = 0,
     ) -> None:
+        """At most ``limit`` units are out at a time; 0: the window alone bounds them."""
+        self._limit = limit
+        self._out = 0
         self._decoder = decoder
         self._group = group
         self._monitor = monitor
@@ -200,6 +204,7 @@ class Handover:
                 return
             here = current_thread_id()
             self._running.pop(here, None)
+        self._is_in()
         if self._stuck is not None:
             self._stuck.end(here)
         if (delivery.again or delivery.dead) and self.redelivery is not None:
@@ -229,10 +234,21 @@ class Handover:
 
     def _next(self) -> Unit | None:
         with self._lock:
-            return self._ready.popleft() if self._ready else None
+            if not self._ready or 0 < self._limit <= self._out:
+                return None
+            self._out += 1
+            return self._ready.popleft()
+
+    def _is_in(self) -> None:
+        """Note that a unit is out no more: another may be."""
+        with self._lock:
+            self._out -= 1
+        if self._limit:
+            self._bell.ring()
 
     def _hand_out(self, unit: Unit) -> list[Message]:
         if not self.account.begin(unit):
+            self._is_in()
             self.finish(unit)
             return []
         delivery = Delivery(unit)
@@ -249,6 +265,7 @@ class Handover:
         delivery.out.update(messages)
         if messages:
             return messages
+        self._is_in()
         if delivery.dead and self.redelivery is not None:
             self.redelivery.take(unit, _todo(delivery))
         else:

@@ -96,6 +96,7 @@ class PollListener(base.PollStyleListener):
             bell=new_bell(),
             discards=policy is not CommitPolicy.BEFORE_DISPATCH,
             stuck=Stuck(settings.stuck_after, group=group, monitor=transport.monitor),
+            limit=settings.workers,
         )
         self._handover.redelivery = Redelivery.of(self._handover, group=group, transport=transport)
         self._intake = new_intake(

@@ -29,17 +29,23 @@ def record(number: int, key: bytes | None = b"k", value: bytes | None = None) ->
 class Bench:
     """A handover, what was told of it, and whether its intake has ended."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, limit: int = 0) -> None:
         self.told: list[events.Event] = []
         transport = kafka_notify.get_notification_transport(None, f"memory://{name}/")
         monitor = transport.monitor
         monitor.subscribe(self.told.append)
         decoder = Decoder(monitor=monitor, counters=transport.counters)
-        self.hands = Handover(decoder, group="g", monitor=monitor, bell=new_bell())
+        self.hands = Handover(decoder, group="g", monitor=monitor, bell=new_bell(), limit=limit)
         self.hands.redelivery = Redelivery.of(self.hands, group="g", transport=transport)
         self.over = False
         self.cluster = MemoryCluster.find(name)
         self.transport = transport
+
+    def close(self) -> None:
+        """End its threads."""
+        assert self.hands.redelivery is not None
+        self.hands.redelivery.close(LONG_S)
+        self.transport.cleanup()
 
     def give(self, *records: Record) -> None:
         """Hand over a unit for each."""

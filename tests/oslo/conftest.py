@@ -16,7 +16,7 @@ import pytest
 from oslo_config import cfg
 
 from tests.conftest import Kafka
-from tests.oslo.bench import LONG_S, Bench
+from tests.oslo.bench import Bench
 from tests.oslo.rabbit import Rabbit, RabbitUnavailable
 from tests.scenarios.conftest import bare, brisk, brisk_cluster, start
 
@@ -55,9 +55,7 @@ def bench(unique: str) -> Iterator[Bench]:
     """Yield a new bench."""
     made = Bench(unique)
     yield made
-    assert made.hands.redelivery is not None
-    made.hands.redelivery.close(LONG_S)
-    made.transport.cleanup()
+    made.close()
 
 
 @pytest.fixture

@@ -54,6 +54,28 @@ def test_of_a_batch_comes_again_what_was_requeued(bench: Bench) -> None:
     assert bench.hands.in_hand == 0
 
 
+def test_no_more_are_out_than_the_workers(unique: str) -> None:
+    """The next key's turn comes when one is settled; requeued ones and bad ones make room, too."""
+    bench = Bench(unique, limit=2)
+    bench.give(*(record(number, str(number).encode()) for number in range(4)))
+    first, second = bench.take(), bench.take()
+    assert bench.take(0) == []
+    settled(bench, first)
+    bench.give(record(4, b"bad", value=b"?"), record(5, b"good"))
+    third = bench.take()
+    assert bench.take(0) == []
+    settled(bench, second, requeue=True)
+    settled(bench, third)
+    rest = []
+    for _ in range(3):
+        messages = bench.take(LONG_S)
+        rest.append(messages[0].record.offset)
+        settled(bench, messages)
+    assert sorted(rest) == [1, 3, 5]
+    assert bench.hands.drain(None, LONG_S) == 0
+    bench.close()
+
+
 def test_an_undecodable_record_is_told_and_skipped(bench: Bench) -> None:
     """Its key waits for its dead letter, and no longer; its batch does not."""
     bench.give(record(0, value=b"not JSON"), record(1))

@@ -188,6 +188,16 @@ class BareClient:
         self._admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(ANSWER_S)
         eventually(lambda: self.partitions(topic) == partitions, ANSWER_S, f"more of {topic}")
 
+    def delete(self, topic: str) -> None:
+        """Delete a topic, and with it what groups have committed of it."""
+        self._admin.delete_topics([topic])[topic].result(ANSWER_S)
+        eventually(lambda: not self.partitions(topic), ANSWER_S, f"the end of topic {topic}")
+
+    def truncate(self, topic: str, offset: int, *, partition: int = 0) -> None:
+        """Remove a partition's records below ``offset``, as retention does."""
+        upto = TopicPartition(topic, partition, offset)
+        self._admin.delete_records([upto])[upto].result(ANSWER_S)
+
     def send(
         self,
         topic: str,
