@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from kafka_notify.core.lanes import LaneKey, Lanes, Unit
-from kafka_notify.core.message import Partition
+from kafka_notify.core.message import Partition, Record
 from kafka_notify.native import threading
 
 if TYPE_CHECKING:

@@ -138,15 +138,6 @@ class Accounts(RuleBasedStateMachine):
             self.account.pause(unit)
             self.states[unit] = State.ASIDE
 
-    @rule(pick=picks, which=picks)
-    def trim(self, pick: int, which: int) -> None:
-        unit = self.pick(State.RUNNING, pick)
-        if unit is not None and unit.records:
-            kept = list(unit.records)
-            gone = kept.pop(which % len(kept))
-            self.account.trim(unit, [gone])
-            assert list(unit.records) == kept
-
     # --- partitions go, or the listener stops
 
     def begun(self) -> set[Unit]:
