@@ -3,10 +3,12 @@
 
 Two members share three partitions. The model knows what was finished when the commit that Kafka
 has stored was made; who gets the partition next must be handed all the rest, and nothing else.
+Whoever runs a record, and whatever was repeated meanwhile, the earlier ones of its key are done.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from kafka_notify.core import offsets
 from kafka_notify.core.lanes import Lanes, Unit
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.core.offsets import OffsetTracker
+
+pytestmark = pytest.mark.timeout(1200)  # half a minute of computing, on a machine that has others
 
 TOPIC = "t"
 PARTITIONS = [Partition(TOPIC, number) for number in range(3)]
@@ -65,6 +69,8 @@ class AtLeastOnce(RuleBasedStateMachine):
         self.ends = dict.fromkeys(PARTITIONS, 0)
         self.stored = {one: Stored() for one in PARTITIONS}
         self.done: dict[Partition, set[int]] = {one: set() for one in PARTITIONS}
+        # By partition and key: what is in the log, and nobody has finished yet.
+        self.undone: defaultdict[tuple[Partition, Any], set[int]] = defaultdict(set)
 
     @initialize(begins=st.lists(st.integers(0, 2**40), min_size=3, max_size=3), shared=partitions)
     def begin_anywhere(self, begins: list[int], shared: Partition) -> None:
@@ -104,6 +110,7 @@ class AtLeastOnce(RuleBasedStateMachine):
         for key, gap in records:
             offset = self.ends[where] + gap
             self.log[where].append(Record(TOPIC, where.number, offset, key, b""))
+            self.undone[where, key].add(offset)
             self.ends[where] = offset + 1
         self.read(where, 8, size)
 
@@ -116,6 +123,8 @@ class AtLeastOnce(RuleBasedStateMachine):
         elif log:
             at = pick % len(log)
             del log[0 if which == "all before" else at : at + 1]
+        for key in KEYS:
+            self.undone[where, key] &= {one.offset for one in log}
 
     # --- a member at work
 
@@ -129,6 +138,12 @@ class AtLeastOnce(RuleBasedStateMachine):
             for other in member.ready:
                 assert not unit.keys & other.keys, "two of one key side by side"
             member.ready.append(unit)
+            mine = {(one.where, one.offset) for one in unit.records}
+            for record in unit.records:
+                if record.key is not None:
+                    for offset in self.undone[record.where, record.key]:
+                        before = offset < record.offset and (record.where, offset) not in mine
+                        assert not before, "an earlier one of its key is not done"
 
     @rule(which=members, choices=st.lists(picks, min_size=1, max_size=6))
     def finish(self, which: int, choices: list[int]) -> None:
@@ -142,6 +157,7 @@ class AtLeastOnce(RuleBasedStateMachine):
         unit = member.ready.pop(pick % len(member.ready))
         for record in unit.records:
             self.done[record.where].add(record.offset)
+            self.undone[record.where, record.key].discard(record.offset)
             if member.tracker.is_current(record.where, unit.epoch):
                 member.finished[record.where].add(record.offset)
         member.tracker.finish(unit.records, unit.epoch)
