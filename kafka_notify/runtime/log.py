@@ -71,7 +71,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.LeftBehind: (
         logging.ERROR,
         "Group {group}: endpoints still hold {records} notifications after {waited_s:.1f} s "
-        "(drain_timeout); they are committed and will not come again",
+        "(drain_timeout); they are committed, and handled by this process or by nobody",
     ),
     events.DeadLettered: (
         logging.WARNING,
