@@ -125,6 +125,11 @@ class Handover:
             self.redelivery.drop_discarded()
         return dropped
 
+    def close(self, timeout_s: float) -> None:
+        """End the thread that looks after what is parked, and its producer. Idempotent."""
+        if self.redelivery is not None:
+            self.redelivery.close(timeout_s)
+
     def tell_stuck(self) -> None:
         """Report the endpoints that take too long."""
         if self._stuck is not None:

@@ -159,7 +159,12 @@ class PollListener(base.PollStyleListener):
     def wait(self) -> None:
         """Wait until the group is left, but for an endpoint of its own."""
         if not self.is_called_by_endpoint():
-            aside(self._intake.join, self._left_s())
+            aside(self._end, self._left_s())
+
+    def _end(self, timeout_s: float) -> None:
+        self._intake.join(timeout_s)
+        if not self._intake.is_alive():
+            self._handover.close(_CLOSE_S)
 
     def cleanup(self) -> None:
         """Wait until the group is left. Idempotent; bounded as ``stop`` says."""

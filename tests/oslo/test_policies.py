@@ -98,5 +98,6 @@ def test_what_a_stopped_listener_had_not_begun_comes_to_the_next(
     server.stop()
     server.wait()
     assert got == [0]
+    assert not [one.name for one in threading.enumerate() if one.name.endswith("redelivery-t")]
     listen(transport, "t", Endpoint(), allow_requeue=True)
     eventually(lambda: got == [0, 0, 1, 2], BOUND_S, "all, in order")

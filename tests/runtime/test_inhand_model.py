@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
@@ -57,6 +57,10 @@ class Accounts(RuleBasedStateMachine):
         return found[pick % len(found)] if found else None
 
     # --- a unit's life
+
+    @initialize(units=st.lists(arriving, min_size=4, max_size=8))
+    def begin_with_some(self, units: list[list[tuple[Partition, Any]]]) -> None:
+        self.hand_over(units)
 
     @rule(units=st.lists(arriving, min_size=1, max_size=4))
     def hand_over(self, units: list[list[tuple[Partition, Any]]]) -> None:
@@ -136,6 +140,14 @@ class Accounts(RuleBasedStateMachine):
             self.end(unit)
         else:
             self.account.pause(unit)
+            self.states[unit] = State.ASIDE
+
+    @rule(pick=picks)
+    def begin_and_requeue(self, pick: int) -> None:
+        """Both at once, since much of what may happen happens behind a unit that waits."""
+        unit = self.pick(State.READY, pick)
+        if unit is not None and self.account.begin(unit):
+            self.account.set_aside(unit)
             self.states[unit] = State.ASIDE
 
     # --- partitions go, or the listener stops

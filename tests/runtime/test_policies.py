@@ -300,7 +300,7 @@ def test_coroutines(policy: str, rig: Callable[[str], Rig]) -> None:
     listener.stop()
     listener.wait()
     names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if "endpoints" in name or "redelivery" in name]
+    assert not [name for name in names if "endpoints" in name or name.endswith("redelivery-pool")]
 
 
 def test_a_stuck_endpoint_is_told(policy: str, rig: Callable[[str], Rig]) -> None:
