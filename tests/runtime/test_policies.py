@@ -168,6 +168,7 @@ class TestRequeue:
         made.send("poison", "behind")
         made.send("beside", publisher="other")
         eventually(lambda: len(made.of(events.DeadLetterFailed)) >= 2, BOUND_S, "two attempts")
+        eventually(lambda: "beside" in moody.got, BOUND_S, "the other key")
         assert sorted(moody.got) == ["beside", "poison"]
         if policy == "after_dispatch":
             assert committed(cluster) <= 1
