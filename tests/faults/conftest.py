@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from kafka_notify.broker import Cluster
+from tests.drivers.sharing import BRISK as BRISK_SHARES
 from tests.faults.tally import Tally
 from tests.scenarios.conftest import BRISK, PASSWORD, USER
 
@@ -22,7 +23,7 @@ LONG_ROUNDS = 300
 OUTAGE_S = 12
 LONG_OUTAGE_S = 330  # longer than a delivery may take
 # Modules whose cases share a cluster of their own.
-TOGETHER = {"test_clock.py", "test_network.py", "test_share.py", "test_three_brokers.py"}
+TOGETHER = {"test_clock.py", "test_network.py", "test_three_brokers.py"}
 Report = Callable[..., None]
 
 
@@ -90,8 +91,9 @@ def seed(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def single() -> Iterator[Cluster]:
-    """Yield one broker, quick to notice the dead; of each worker's own."""
-    with Cluster(nodes=1, properties=BRISK, sasl={USER: PASSWORD}) as cluster:
+    """Yield one broker, quick to notice the dead, where locks may be short; a worker's own."""
+    properties = {**BRISK_SHARES, **BRISK}
+    with Cluster(nodes=1, properties=properties, sasl={USER: PASSWORD}) as cluster:
         yield cluster
 
 

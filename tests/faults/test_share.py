@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,10 @@ import pytest
 from kafka_notify.broker import Cluster
 from kafka_notify.drivers.confluent_admin import KafkaAdmin
 from tests.drivers.bench import TIMEOUT_S, Bench
-from tests.drivers.sharing import BRISK as BRISK_SHARES
 from tests.drivers.sharing import LOCK_S
 from tests.faults.conftest import Lot, Report
 from tests.faults.scene import SETTLE_AFTER_OUTAGE_S, WINDOW, Scene, pause
 from tests.faults.tally import Tally
-from tests.scenarios.conftest import BRISK
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -29,13 +27,6 @@ RATE = 300
 SLOW = ("--delay", 0.02)
 
 Fault = Callable[[Scene, random.Random, Cluster], None]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Yield one broker, quick to notice the dead, where locks may be short."""
-    with Cluster(nodes=1, properties={**BRISK, **BRISK_SHARES}) as opened:
-        yield opened
 
 
 class ShareScene(Scene):
@@ -101,24 +92,24 @@ def come_and_go(scene: Scene, chance: random.Random, _cluster: Cluster) -> None:
 def test_kill_9(
     fault: Fault,
     lot: Lot,
-    cluster: Cluster,
+    single: Cluster,
     tmp_path: Path,
     unique: str,
     seed: str,
     report: Report,
 ) -> None:
     """kill -9 again and again, at moments chosen by chance, while a sender sends."""
-    run(fault, lot.kills, ShareScene(cluster, tmp_path / "scene", unique), seed, report)
+    run(fault, lot.kills, ShareScene(single, tmp_path / "scene", unique), seed, report)
 
 
 @pytest.mark.parametrize(
     "fault", [freeze_a_listener, restart_the_broker, freeze_the_broker, come_and_go]
 )
 def test_other_faults(
-    fault: Fault, cluster: Cluster, tmp_path: Path, unique: str, seed: str, report: Report
+    fault: Fault, single: Cluster, tmp_path: Path, unique: str, seed: str, report: Report
 ) -> None:
     """The same with what is less than a kill."""
-    run(fault, AT_ONCE, ShareScene(cluster, tmp_path / "scene", unique), seed, report)
+    run(fault, AT_ONCE, ShareScene(single, tmp_path / "scene", unique), seed, report)
 
 
 def run(fault: Fault, times: int, share_scene: ShareScene, seed: str, report: Report) -> None:
