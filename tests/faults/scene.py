@@ -161,6 +161,19 @@ class Scene:
             assert code == 128 + signal.SIGTERM, f"{code}: {process.log}"
             self.listeners.remove(process)
 
+    def send(self, count: int, *arguments: object) -> Process:
+        """Send so many, and return when the sender has ended."""
+        sender = self.sender("--count", count, *arguments)
+        assert sender.end(SETTLE_S) == 0, sender.log
+        self.senders.remove(sender)
+        return sender
+
+    def end(self, sender: Process) -> None:
+        """Have a sender send no more, and wait until it has ended."""
+        sender.tell("stop")
+        assert sender.end(SETTLE_S) == 0, sender.log
+        self.senders.remove(sender)
+
     # --- how it goes
 
     def wait_received(self, more: int) -> None:
@@ -187,10 +200,8 @@ class Scene:
 
     def settle(self, timeout_s: float = SETTLE_S) -> dict[str, Tally]:
         """End the senders, wait for the listeners, end them; return each policy's account."""
-        for sender in self.senders:
-            sender.tell("stop")
-        for sender in self.senders:
-            assert sender.end(timeout_s) == 0, sender.log
+        for sender in list(self.senders):
+            self.end(sender)
         log = self.bare.read(self.log_topic)
         stored = {one.fields["payload"]["number"] for one in log}
         for policy in self.policies:

@@ -22,9 +22,7 @@ def test_sys_exit(single: Cluster, tmp_path: Path, unique: str, report: Report) 
     """A process ends right after 1,000 sends that nobody waited for: all arrive."""
     with Scene(single.bootstrap, tmp_path / "scene", unique, delivery="report") as scene:
         scene.listener()
-        sender = scene.sender("--count", 1000, "--exit", "sys.exit")
-        assert sender.end() == 0, sender.log
-        scene.senders.clear()
+        scene.send(1000, "--exit", "sys.exit")
         found = scene.settle()
     report("sys.exit after 1,000 sends", found)
     judge(found)
@@ -43,9 +41,7 @@ def test_os_exit(single: Cluster, tmp_path: Path, unique: str, report: Report) -
         spool_dir=tmp_path / "spool",
     ) as scene:
         scene.listener()
-        sender = scene.sender("--count", 1000, "--exit", "os._exit")
-        assert sender.end() == 0, sender.log
-        scene.senders.clear()
+        scene.send(1000, "--exit", "os._exit")
         scene.sender("--rate", 1)
         scene.wait_stored()
         found = scene.settle()
@@ -79,9 +75,7 @@ def test_an_outage(
         **options,
     ) as scene:
         scene.listener()
-        before = scene.sender("--count", 200)
-        assert before.end() == 0
-        scene.senders.clear()
+        scene.send(200)
         sender = scene.sender("--rate", min(400, 6000 / outage_s))
         scene.wait_received(100)
         (single.stop if how == "stop" else single.kill)(0)

@@ -30,8 +30,7 @@ def test_a_vhost(vhost: str, single: Cluster, tmp_path: Path, unique: str, repor
     """What is sent over a URL with a vhost is heard over the same URL."""
     with Scene(single.bootstrap, tmp_path / "scene", unique, vhost=vhost) as scene:
         scene.listener()
-        scene.sender("--count", 50).end()
-        scene.senders.clear()
+        scene.send(50)
         found = scene.settle()
     report(f"vhost {vhost or 'none'}", found)
     judge(found)
@@ -43,8 +42,7 @@ def test_a_fresh_topic(single: Cluster, tmp_path: Path, unique: str, report: Rep
     """Nobody has made the topic, start() returns, 50 are sent at once: the first is heard."""
     with Scene(single.bootstrap, tmp_path / "scene", unique, partitions=0) as scene:
         scene.listener()
-        scene.sender("--count", 50).end()
-        scene.senders.clear()
+        scene.send(50)
         found = scene.settle()
     report("fresh topic", found)
     judge(found)
@@ -52,19 +50,11 @@ def test_a_fresh_topic(single: Cluster, tmp_path: Path, unique: str, report: Rep
         assert (found[policy].confirmed, found[policy].received) == (50, 50)
 
 
-def backlog(cluster: Cluster, scene_of: Scene, count: int) -> None:
-    """Send so many, and return when they are in the log."""
-    sender = scene_of.sender("--count", count)
-    assert sender.end() == 0, sender.log
-    scene_of.senders.clear()
-    assert scene_of.bare.size(scene_of.log_topic) == count, cluster
-
-
 def test_a_backlog(single: Cluster, tmp_path: Path, unique: str, report: Report) -> None:
     """100 wait in the log when the first listener starts: it gets them all."""
     options = {"delivery": "report", "group_start": "beginning"}
     with Scene(single.bootstrap, tmp_path / "scene", unique, **options) as scene:
-        backlog(single, scene, 100)
+        scene.send(100)
         scene.listener()
         found = scene.settle()
     report("backlog of 100", found)
@@ -87,7 +77,7 @@ def test_an_end_amid_a_backlog(
     more, arguments = TAKING[taking]
     options = {"delivery": "report", "group_start": "beginning", **more}
     with Scene(single.bootstrap, tmp_path / "scene", unique, **options) as scene:
-        backlog(single, scene, BACKLOG)
+        scene.send(BACKLOG)
         listener = scene.listener(*arguments)
         scene.wait_received(1000)
         if how is signal.SIGKILL:
@@ -106,9 +96,7 @@ def test_order(single: Cluster, tmp_path: Path, unique: str, report: Report) -> 
     """5,000 of 20 keys: each key has one partition, and its order is kept to the endpoint."""
     with Scene(single.bootstrap, tmp_path / "scene", unique) as scene:
         scene.listener("--delay", 0.01)
-        sender = scene.sender("--count", BACKLOG, "--keys", 20, "--rate", 1000)
-        assert sender.end(120) == 0, sender.log
-        scene.senders.clear()
+        scene.send(BACKLOG, "--keys", 20, "--rate", 1000)
         found = scene.settle()
         partitions = defaultdict(set)
         for stored in scene.bare.read(scene.log_topic):

@@ -62,8 +62,7 @@ def test_rebalances_while_little_comes(
             scene.listener("--delay", 1.0)
         for change in range(CHANGES):
             if change % 4 == 0:
-                assert scene.sender("--count", 60).end() == 0
-                scene.senders.clear()
+                scene.send(60)
             pause(chance.uniform(0, 0.5))
             scene.leave(chance.choice(scene.listeners))
             scene.listener("--delay", 1.0, wait=chance.random() < 0.5)
@@ -86,8 +85,7 @@ def test_notes_that_are_none(single: Cluster, tmp_path: Path, unique: str, repor
     ours = write_note(10, Beyond(40, [10, *range(13, 40, 2)]))
     notes = ["their own words", "kn1:", ours[: len(ours) // 2], f"{ours}x"]
     with Scene(single.bootstrap, tmp_path / "scene", unique, policies=[AFTER]) as scene:
-        assert scene.sender("--count", 400).end() == 0
-        scene.senders.clear()
+        scene.send(400)
         consumer = Consumer(
             {"bootstrap.servers": single.bootstrap, "group.id": scene.group(AFTER), "log_level": 0}
         )

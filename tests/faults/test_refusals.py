@@ -12,7 +12,7 @@ import pytest
 from kafka_notify.broker import Cluster
 from tests.faults.conftest import Report
 from tests.faults.judge import judge
-from tests.faults.scene import POLICIES, SENDER_THREADS, Scene, pause
+from tests.faults.scene import POLICIES, READY_S, SENDER_THREADS, SETTLE_S, Scene, pause
 from tests.scenarios.conftest import PASSWORD, USER
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -44,9 +44,7 @@ def test_too_large(
         producer_batch_timeout=0.05,  # so that they share requests
     ) as scene:
         scene.listener()
-        sender = scene.sender("--count", 60, "--large-every", 3, "--size", TOO_LARGE[limit])
-        assert sender.end() == 0, sender.log
-        scene.senders.clear()
+        sender = scene.send(60, "--large-every", 3, "--size", TOO_LARGE[limit])
         reported = sender.log.count("was not delivered")
         raised = len(scene.journal.errors())
         found = scene.settle()
@@ -71,9 +69,8 @@ def test_a_wrong_password(single: Cluster, tmp_path: Path, unique: str, report: 
         confirm_timeout=5,
     ) as scene:
         listener = scene.listener(wait=False)
-        sender = scene.sender("--count", FEW, "--retry", 0)
-        assert sender.end(60) == 0, sender.log
-        assert listener.end(60) == 1
+        scene.send(FEW, "--retry", 0)
+        assert listener.end(READY_S) == 1
         errors = scene.journal.errors()
         found = scene.account()
     report("wrong password", found)
@@ -98,9 +95,8 @@ def test_unreachable(
         close_timeout=2,
     ) as scene:
         listener = scene.listener(wait=False)
-        sender = scene.sender("--count", FEW, "--retry", 0)
-        assert sender.end(60) == 0, sender.log
-        assert listener.end(60) == 1
+        sender = scene.send(FEW, "--retry", 0)
+        assert listener.end(READY_S) == 1
         found = scene.account()
     if f"{FEW} notifications were not delivered" in sender.log:
         for policy in POLICIES:
@@ -126,14 +122,12 @@ def test_retry_without_a_broker(
                 pause(5)
                 assert not scene.journal.lines("confirmed", "failed")
             else:
-                assert sender.end(120) == 0, sender.log
-                scene.senders.clear()
+                assert sender.end(SETTLE_S) == 0, sender.log
                 assert len(scene.journal.lines("failed")) == SENDER_THREADS
         finally:
             single.start(0)
-        if scene.senders:
-            assert sender.end(120) == 0, sender.log
-            scene.senders.clear()
+        assert sender.end(SETTLE_S) == 0, sender.log
+        scene.senders.clear()
         found = scene.settle()
     report(f"retry {retry}, no broker", found)
     judge(found)
