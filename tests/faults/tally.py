@@ -142,7 +142,8 @@ def tally(journal: Journal, log: Sequence[Stored], policy: str) -> Tally:
         for numbers in places.values()
         for earlier, later in zip(numbers, list(numbers)[1:], strict=False)
     )
-    found.out_of_order, found.skipped_ahead = _order(begun, places)
+    found.out_of_order = _behind(begun, places)
+    found.skipped_ahead = _ahead(begun, places)
     for told in journal.told(policy):
         found.told[told.event] += 1
         if told.event == "ComesAgain":
@@ -155,32 +156,43 @@ def tally(journal: Journal, log: Sequence[Stored], policy: str) -> Tally:
     return found
 
 
-def _places(log: Sequence[Stored]) -> dict[str, dict[int, int]]:
-    """Return of each key the place of each number in the log; of one sent twice the first."""
-    places: dict[str, dict[int, int]] = defaultdict(dict)
+def _places(log: Sequence[Stored]) -> dict[str, dict[int, list[int]]]:
+    """Return of each key where in its part of the log each number is, in the order of the first."""
+    places: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    sizes: Counter[str] = Counter()
     for stored in log:
         payload = stored.fields["payload"]
-        mine = places[payload["key"]]
-        mine.setdefault(payload["number"], len(mine))
+        key = payload["key"]
+        places[key][payload["number"]].append(sizes[key])
+        sizes[key] += 1
     return places
 
 
-def _order(begun: Sequence[Line], places: dict[str, dict[int, int]]) -> tuple[int, int]:
-    """Return how many came first behind a later one, and how often one of a key was passed over.
-
-    A repetition goes back, and then on in order: the next is never more than one place ahead.
-    """
-    last: dict[str, int] = {}
+def _behind(begun: Sequence[Line], places: dict[str, dict[int, list[int]]]) -> int:
+    """Return how many were handed out first behind a later one of their key."""
     highest: dict[str, int] = {}
     seen: set[int] = set()
-    behind = ahead = 0
+    behind = 0
     for line in begun:
-        place = places[line.key][line.number]
+        place = places[line.key][line.number][0]
         if line.number not in seen:
             seen.add(line.number)
-            if place < highest.get(line.key, -1):
-                behind += 1
-        ahead += place > last.get(line.key, -1) + 1
-        last[line.key] = place
+            behind += place < highest.get(line.key, -1)
         highest[line.key] = max(place, highest.get(line.key, -1))
-    return behind, ahead
+    return behind
+
+
+def _ahead(begun: Sequence[Line], places: dict[str, dict[int, list[int]]]) -> int:
+    """Return how often one of a key was passed over.
+
+    A repetition goes back, and then on as the log does: the next is never more than one place
+    ahead. Of what is in the log twice either may have been meant.
+    """
+    last: dict[str, int] = {}
+    ahead = 0
+    for line in begun:
+        among = places[line.key][line.number]
+        near = [place for place in among if place <= last.get(line.key, -1) + 1]
+        ahead += not near
+        last[line.key] = max(near or among[:1])
+    return ahead
