@@ -157,7 +157,7 @@ def tally(journal: Journal, log: Sequence[Stored], policy: str) -> Tally:
 
 
 def _places(log: Sequence[Stored]) -> dict[str, dict[int, list[int]]]:
-    """Return of each key where in its part of the log each number is, in the order of the first."""
+    """Return for each key where in its part of the log each number is; its first place first."""
     places: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     sizes: Counter[str] = Counter()
     for stored in log:
