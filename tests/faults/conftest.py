@@ -23,7 +23,7 @@ LONG_ROUNDS = 300
 OUTAGE_S = 12
 LONG_OUTAGE_S = 330  # longer than a delivery may take
 # Modules whose cases share a cluster of their own.
-TOGETHER = {"test_clock.py", "test_network.py", "test_three_brokers.py"}
+TOGETHER = {"test_network.py", "test_three_brokers.py"}
 Report = Callable[..., None]
 
 

@@ -49,12 +49,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
-def elsewhere(
-    library: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Cluster, Clock]]:
-    """Yield a broker that has a clock of its own."""
-    clock = Clock(library, tmp_path_factory.mktemp("clock") / "broker")
+@pytest.fixture
+def elsewhere(library: Path, tmp_path: Path) -> Iterator[tuple[Cluster, Clock]]:
+    """Yield a broker that has a clock of its own; one whose clock has jumped is not used again."""
+    clock = Clock(library, tmp_path / "broker")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in clock.env.items():
             patch.setenv(name, value)
