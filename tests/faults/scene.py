@@ -39,6 +39,7 @@ OPTIONS: Mapping[str, Any] = {
     "kafka_consumer_timeout": 0.2,
     "record_key": "payload/key",
     "start_timeout": 60,
+    "connect_timeout": 40,  # a broker that has just come up is nobody's coordinator for a while
     "workers": 8,
 }
 
