@@ -379,7 +379,8 @@ class KafkaConsumer:
         """Leave the group and release the client; raise what a callback raised meanwhile.
 
         While a commit hangs the client cannot be closed: what is owned is told to be lost then,
-        and the client leaves when its broker has answered.
+        and the client leaves when its broker has answered. One that knows no broker any more does
+        not: the group lets go of its partitions when its session has ended.
         """
         client = self._maybe_client
         if client is not None and not self._committer.settle(0):

@@ -102,20 +102,32 @@ def test_senders_and_listeners_survive_it(
         assert len(missing) <= may_be_lost[protocol]
 
 
+@pytest.mark.parametrize("policy", ["before_dispatch", "after_dispatch"])
 def test_listeners_that_were_taken_for_dead_go_on(
-    connect: Connect, brisk: Kafka, brisk_cluster: Cluster, bare_brisk: BareClient, unique: str
+    policy: str,
+    connect: Connect,
+    brisk: Kafka,
+    brisk_cluster: Cluster,
+    bare_brisk: BareClient,
+    unique: str,
 ) -> None:
     """The broker freezes for longer than a member may be silent: all that is sent later comes.
 
     A broker that thaws knows no brokers for a moment, and a client that asks it then may lose
-    sight of all of them for good: it is made anew.
+    sight of all of them for good: it is made anew. What comes twice was told.
     """
     bare_brisk.create(f"{unique}.info")
     recorders = {protocol: Recorder() for protocol in BRISK_MEMBER}
     listeners = []
+    listening = []
     for protocol, recorder in recorders.items():
-        transport = connect(brisk.url(**BRISK_MEMBER[protocol], kafka_consumer_timeout=0.2))
-        listeners.append(listen(transport, unique, recorder, pool=f"{unique}-{protocol}"))
+        given = [BRISK_MEMBER[protocol].get("client_options", "")]
+        if policy == "after_dispatch":
+            given.append("socket.timeout.ms:3000")  # so a commit hangs for longer than is waited
+        member = {**BRISK_MEMBER[protocol], "client_options": ",".join(filter(None, given))}
+        url = brisk.url(**member, commit_policy=policy, kafka_consumer_timeout=0.2)
+        listening.append(connect(url))
+        listeners.append(listen(listening[-1], unique, recorder, pool=f"{unique}-{protocol}"))
     transport = connect(brisk.url())
     done = threading.Event()
     sent: list[int] = []
@@ -143,10 +155,16 @@ def test_listeners_that_were_taken_for_dead_go_on(
         done.set()
         thread.join()
     assert transport.flush(60) == 0
-    for recorder, listener in zip(recorders.values(), listeners, strict=True):
+    for recorder, listener, its in zip(recorders.values(), listeners, listening, strict=True):
         recorder.wait_for(sent[mark:], MADE_ANEW_S)
         listener.stop()
-        assert len(recorder.payloads) == len(set(recorder.payloads))
+        listener.wait()
+        twice = len(recorder.payloads) - len(set(recorder.payloads))
+        if policy == "after_dispatch":
+            assert set(recorder.payloads) == set(sent)
+            assert twice <= its.stats()["may_come_again"]
+        else:
+            assert twice == 0
 
 
 @pytest.mark.parametrize("gone", ["killed", "frozen"])
