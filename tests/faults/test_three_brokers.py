@@ -21,6 +21,7 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 RATE = 300
+LEADERS_KILLED = 2
 FREEZE_S = 15.0  # longer than brokers and groups wait for a sign of life
 
 
@@ -60,7 +61,7 @@ def freeze_a_leader(cluster: Cluster, scene: Scene, _chance: random.Random) -> N
 
 
 def kill_a_leader(cluster: Cluster, scene: Scene, chance: random.Random) -> None:
-    for _ in range(2):
+    for _ in range(LEADERS_KILLED):
         killed = leader(cluster, scene.log_topic)
         cluster.kill(killed)
         pause(chance.uniform(0, 5))
@@ -99,5 +100,6 @@ def test_brokers(
         scene.wait_received(200)
         found = scene.settle(SETTLE_AFTER_OUTAGE_S)
     whole(three, scene.log_topic)
-    report(f"{fault.__name__} ({member})", found)
+    times = LEADERS_KILLED if fault is kill_a_leader else 1
+    report(f"{fault.__name__} ({member})", found, times=times)
     judge(found, zombies=True)
