@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -20,8 +21,16 @@ CHECKOUT = HERE.parents[1]
 USER = "stack"
 _UID = 64999
 # Of the checkout, what a plug-in's git clone would hold as far as it is needed here.
-_PARTS = ("devstack", "kafka_notify", "setup.cfg", "setup.py", "pyproject.toml", "README.rst", "LICENSE")
-_SERVICES = ("keystone", "glance-api", "cinder", "neutron", "nova", "nova-cpu", "nova_cell1")
+_PARTS = (
+    "devstack",
+    "kafka_notify",
+    "setup.cfg",
+    "setup.py",
+    "pyproject.toml",
+    "README.rst",
+    "LICENSE",
+)
+SERVICES = ("keystone", "glance-api", "cinder", "neutron", "nova", "nova-cpu", "nova_cell1")
 
 
 def missing(devstack: str) -> str:
@@ -32,6 +41,8 @@ def missing(devstack: str) -> str:
         return f"DEVSTACK={devstack} holds no stack.sh"
     if os.geteuid() != 0:
         return "only root can make namespaces"
+    if not Path("/etc/systemd/system").is_dir():
+        return "this machine has no systemd, whose folder of units a stage needs"
     for tool in ("unshare", "nsenter", "setpriv", "sudo", "ss", "lsb_release", "curl"):
         if shutil.which(tool) is None:
             return f"{tool} is not installed"
@@ -42,17 +53,29 @@ def missing(devstack: str) -> str:
     return ""
 
 
+def _passed_on() -> list[str]:
+    """Return what pip needs to find its index."""
+    return [
+        f"{name}={value}"
+        for name, value in os.environ.items()
+        if name.startswith(("PIP_", "SSL_CERT_")) or name.lower().endswith("_proxy")
+    ]
+
+
 @dataclass
 class Stage:
     """One machine to run stack.sh on; ``open`` before and ``close`` after.
 
     Attributes:
-        folder: Where everything lies; the user ``stack`` can write to it.
+        folder: Where everything lies; removed by ``close``.
+        devstack: The clone, which is copied.
+        jars: Those of a Kafka; the stage has them in its folder ``jars``.
         plugin: The name after enable_plugin.
     """
 
     folder: Path
     devstack: Path
+    jars: Path
     plugin: str = "kafka-notify"
     _init: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -62,6 +85,8 @@ class Stage:
 
     def open(self) -> None:
         """Lay the files, and start the namespace."""
+        # For the user stack to find its way.
+        self.folder.chmod(0o755)
         top = self.folder / "devstack"
         shutil.copytree(self.devstack, top, symlinks=True, ignore=shutil.ignore_patterns(".git"))
         # tempest only
@@ -71,7 +96,9 @@ class Stage:
         for part in _PARTS:
             source = CHECKOUT / part
             if source.is_dir():
-                shutil.copytree(source, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    source, checkout / part, ignore=shutil.ignore_patterns("__pycache__")
+                )
             else:
                 checkout.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, checkout)
@@ -80,10 +107,12 @@ class Stage:
         requirements.mkdir()
         (requirements / "upper-constraints.txt").write_text("")
         (requirements / "global-requirements.txt").write_text("confluent-kafka!=1.4.0\n")
-        for name in ("home", "etc", "units", "run"):
+        for name in ("home", "etc", "units", "units/stand-in", "jars"):
             (self.folder / name).mkdir()
         self._write_accounts()
-        subprocess.run(["chown", "-R", f"{_UID}:{_UID}", top, self.dest, self.folder / "home"], check=True)
+        subprocess.run(
+            ["chown", "-R", f"{_UID}:{_UID}", top, self.dest, self.folder / "home"], check=True
+        )
         self._init = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
              "bash", "-c", self._init_script()],
@@ -107,7 +136,8 @@ class Stage:
         # What stack.sh writes to /etc/sudoers.d.
         (etc / "sudoers").write_text(
             f"root ALL=(ALL:ALL) ALL\n{USER} ALL=(root) NOPASSWD:ALL\n"
-            f"Defaults:{USER} secure_path=/usr/local/sbin:/sbin:/usr/sbin:/usr/bin:/bin:/usr/local/bin\n"
+            f"Defaults:{USER} "
+            "secure_path=/usr/local/sbin:/sbin:/usr/sbin:/usr/bin:/bin:/usr/local/bin\n"
         )
         (etc / "sudoers").chmod(0o440)
 
@@ -115,12 +145,15 @@ class Stage:
         mounts = {
             **{f"etc/{name}": f"/etc/{name}" for name in ("passwd", "group", "shadow", "sudoers")},
             "units": "/etc/systemd/system",
-            "run": "/run/devstack-stand-in",
         }
-        lines = ["set -e", "mkdir -p /run/devstack-stand-in /etc/systemd/system"]
-        lines += [f"mount --bind '{self.folder}/{ours}' {theirs}" for ours, theirs in mounts.items()]
+        lines = ["set -e"]
+        lines += [
+            f"mount --bind '{self.folder}/{ours}' {theirs}" for ours, theirs in mounts.items()
+        ]
         lines += [
             f"mount --bind '{HERE}/stand-ins' /usr/local/sbin",
+            # They may lie where only root can look.
+            f"mount --bind '{self.jars}' '{self.folder}/jars'",
             "echo ready",
             # bash as the first process of the namespace takes up the ends of orphans.
             "while sleep 1; do :; done",
@@ -134,16 +167,23 @@ class Stage:
             self._init.wait(timeout=30)
             assert self._init.stdout is not None
             self._init.stdout.close()
+        shutil.rmtree(self.folder)
 
-    def run(self, *command: str, user: str = USER, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run a command on the stage, as the user that runs stack.sh."""
+    def command(self, *command: str, user: str = USER) -> list[str]:
+        """Return what runs the command on the stage, as the user that runs stack.sh."""
         assert self._init is not None
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children").read_text()
-        login = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        return [
+            "nsenter", "--target", children.split()[0], "--mount", "--pid", "--",
+            "setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups",
+            "env", "-i", f"HOME={self.folder}/home", f"USER={user}",
+            "PATH=/usr/local/bin:/usr/bin:/bin", *_passed_on(), *command,
+        ]  # fmt: skip
+
+    def run(self, *command: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+        """Run a command on the stage and wait for its end."""
         return subprocess.run(
-            ["nsenter", "--target", children.split()[0], "--mount", "--pid", "--", *login,
-             "env", "-i", f"HOME={self.folder}/home", f"USER={user}",
-             "PATH=/usr/local/bin:/usr/bin:/bin", *command],
+            self.command(*command),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -151,10 +191,10 @@ class Stage:
             text=True,
             timeout=timeout_s,
             check=False,
-        )  # fmt: skip
+        )
 
     def local_conf(self, **settings: str) -> None:
-        """Write local.conf; a value None is a command."""
+        """Write local.conf; ``commands`` are lines that set nothing, such as disable_service."""
         lines = [
             "[[local|localrc]]",
             f"DEST={self.dest}",
@@ -168,7 +208,7 @@ class Stage:
             "OFFLINE=True",
             f"enable_plugin {self.plugin} file://{self.folder}/nowhere",
             *settings.pop("commands", "").splitlines(),
-            *(f"{name}='{value}'" for name, value in settings.items()),
+            *(f"{name}={shlex.quote(value)}" for name, value in settings.items()),
         ]
         (self.folder / "devstack/local.conf").write_text("\n".join(lines) + "\n")
 
@@ -185,7 +225,7 @@ class Stage:
     @property
     def conf_files(self) -> dict[str, Path]:
         """The services' configuration files, by their names without the suffix."""
-        return {name: self.dest / "etc" / f"{name}.conf" for name in _SERVICES}
+        return {name: self.dest / "etc" / f"{name}.conf" for name in SERVICES}
 
     def urls(self) -> dict[str, tuple[str, str]]:
         """Return (RPC, notifications) of each of the services' files."""
@@ -203,4 +243,4 @@ class Stage:
         """Return the broker's process id on the stage, while it runs."""
         if self.run("systemctl", "is-active", "devstack@kafka.service").returncode:
             return None
-        return int((self.folder / "run/devstack@kafka.service.pid").read_text())
+        return int((self.folder / "units/stand-in/devstack@kafka.service.pid").read_text())

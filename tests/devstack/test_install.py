@@ -56,7 +56,9 @@ def machine(bash: Bash, tmp_path: Path, mirror: str) -> Bash:
     files = tmp_path / "files"
     files.mkdir()
 
-    def run(script: str = INSTALL, version: str = VERSION, **local_conf: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        script: str = INSTALL, version: str = VERSION, **local_conf: str
+    ) -> subprocess.CompletedProcess[str]:
         archive = tmp_path / "mirror" / version / f"kafka_2.13-{version}.tgz"
         return bash(
             script,
@@ -141,9 +143,7 @@ def test_nothing_is_left_of_a_bad_download(
     assert machine().returncode == 0
 
 
-def test_a_damaged_archive_is_downloaded_again(
-    machine: Bash, tmp_path: Path
-) -> None:
+def test_a_damaged_archive_is_downloaded_again(machine: Bash, tmp_path: Path) -> None:
     """What lies in DevStack's files counts only with the right checksum."""
     (tmp_path / "files" / f"{RELEASE}.tgz").write_bytes(b"")
     assert machine().returncode == 0
@@ -161,9 +161,7 @@ def test_an_archive_that_is_no_kafka(machine: Bash, tmp_path: Path) -> None:
     assert list((tmp_path / "stack/kafka-dist").iterdir()) == []
 
 
-def test_a_folder_of_somebody_else_is_not_touched(
-    machine: Bash, tmp_path: Path
-) -> None:
+def test_a_folder_of_somebody_else_is_not_touched(machine: Bash, tmp_path: Path) -> None:
     """KAFKA_DEST may be a folder that others use; what is theirs stays there."""
     theirs = tmp_path / f"stack/kafka-dist/{RELEASE}"
     theirs.mkdir(parents=True)
@@ -193,9 +191,7 @@ def test_cleaned_twice(machine: Bash, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["libs", "."])
-def test_a_kafka_that_is_there(
-    machine: Bash, tmp_path: Path, layout: str
-) -> None:
+def test_a_kafka_that_is_there(machine: Bash, tmp_path: Path, layout: str) -> None:
     """KAFKA_DIST_DIR is an unpacked Kafka or a folder of jars; nothing is downloaded."""
     dist = tmp_path / "dist"
     (dist / layout).mkdir(parents=True, exist_ok=True)
