@@ -241,6 +241,6 @@ class Stage:
 
     def pid(self) -> int | None:
         """Return the broker's process id on the stage, while it runs."""
-        if self.run("systemctl", "is-active", "devstack@kafka.service").returncode:
+        if self.run("sudo", "systemctl", "is-active", "devstack@kafka.service").returncode:
             return None
         return int((self.folder / "units/stand-in/devstack@kafka.service.pid").read_text())

@@ -289,7 +289,7 @@ def test_a_broker_that_does_not_start(stages: NewStage, ports: Ports) -> None:
     assert "The broker has ended by itself" in done.stdout
     assert "198.51.100.10" in done.stdout.split("[ERROR]")[0]
     assert stage.pid() is None
-    assert stage.run("systemctl", "is-enabled", "devstack@kafka.service").returncode != 0
+    assert stage.run("sudo", "systemctl", "is-enabled", "devstack@kafka.service").returncode != 0
 
 
 def test_three_nodes(stages: NewStage, ports: Ports, unique: str) -> None:
