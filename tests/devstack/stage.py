@@ -206,6 +206,8 @@ class Stage:
             "RABBIT_PASSWORD=rabbitpw",
             "SERVICE_PASSWORD=secret",
             "OFFLINE=True",
+            # The machine may be busy with other tests.
+            "KAFKA_START_TIMEOUT=900",
             f"enable_plugin {self.plugin} file://{self.folder}/nowhere",
             *settings.pop("commands", "").splitlines(),
             *(f"{name}={shlex.quote(value)}" for name, value in settings.items()),
