@@ -73,7 +73,7 @@ def ports() -> Ports:
     return find
 
 
-def exchange(stage: Stage, topic: str) -> list[str]:
+def exchange(stage: Stage, topic: str, *, losses: bool = False) -> list[str]:
     """Send by each service's file and receive; return who has sent what arrived."""
     done = subprocess.run(
         [
@@ -87,10 +87,11 @@ def exchange(stage: Stage, topic: str) -> list[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1500,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
+    assert losses or "lost " not in done.stdout
     return arrived(done.stdout)
 
 
@@ -118,7 +119,9 @@ def test_configuration(stages: NewStage, ports: Ports, unique: str, name: str) -
         assert urls_read_by_oslo_messaging(notifications) == case.notifications(int(port)), service
     assert (stage.pid() is not None) == case.broker
     if case.broker:
-        assert exchange(stage, unique) == sorted(SERVICES)
+        # Upstream's driver loses what is sent while its listener starts, and gets it anew.
+        losses = name == "upstream-driver"
+        assert exchange(stage, unique, losses=losses) == sorted(SERVICES)
     stage.succeed("unstack")
     assert stage.pid() is None
     stage.succeed("clean")
