@@ -20,6 +20,12 @@ function enable_service {
     fi
 }
 
+function enable_plugin { :; }
+function disable_service {
+    DISABLED_SERVICES=${DISABLED_SERVICES:-},$1
+    ENABLED_SERVICES=${ENABLED_SERVICES//$1/}
+}
+
 # One line for each option that is set: file, section, option, value.
 function iniset { echo "iniset $1 [$2] $3 = $4"; }
 
@@ -43,3 +49,8 @@ DATA_DIR=${DATA_DIR:-/opt/stack/data}
 FILES=${FILES:-/opt/stack/devstack/files}
 STACK_USER=$(id -un)
 SYSTEMCTL=${SYSTEMCTL:-false}
+
+# What stackrc does with the section localrc of local.conf.
+if [[ -n "${LOCALRC:-}" ]]; then
+    source "$LOCALRC"
+fi

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.devstack.conftest import Bash
+from tests.devstack.conftest import PLUGIN, Bash
 
 CHECK = "check_messaging; if is_service_enabled kafka; then check_kafka; fi"
 QUORUM = "1@198.51.100.1:9093,2@198.51.100.2:9093,3@198.51.100.3:9093"
@@ -169,4 +171,20 @@ def test_ports_of_the_broker_that_runs_already(bash: Bash, taken: str) -> None:
     """After stack.sh without unstack.sh the ports are our own broker's, and no reason to stop."""
     # systemctl that says of every unit that it is active.
     done = bash(CHECK, NOTIFY_PORT=taken, SYSTEMCTL="true")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PLUGIN / "samples").glob("*.conf")), ids=lambda path: path.stem
+)
+def test_sample(bash: Bash, free_ports: dict[str, str], tmp_path: Path, path: Path) -> None:
+    """Each sample makes a bus, and sets nothing that nobody reads."""
+    localrc = path.read_text().partition("[[local|localrc]]\n")[2]
+    (tmp_path / "localrc").write_text(localrc)
+    settings = (PLUGIN / "settings").read_text()
+    for name in re.findall(r"^(\w+)=", localrc, flags=re.MULTILINE):
+        known = f"{name}=" in settings or name in ("SERVICE_IP_VERSION", "HOST_IPV6")
+        assert known or re.fullmatch("(ADMIN|DATABASE|RABBIT|SERVICE)_PASSWORD", name)
+    # The host that the sample for several nodes is for as well as for two others.
+    done = bash(CHECK, LOCALRC=str(tmp_path / "localrc"), **free_ports, HOST_IP="192.0.2.12")
     assert (done.returncode, done.stderr) == (0, "")
