@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,9 @@ def bash() -> Bash:
 
     The script runs with errexit and nounset, as no DevStack is stricter.
     """
+    absent = [tool for tool in ("bash", "ss", "hostname", "getent") if shutil.which(tool) is None]
+    if absent:
+        pytest.skip(f"not installed: {', '.join(absent)}")
 
     def run(script: str, **local_conf: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -164,6 +164,16 @@ def test_the_login_of_rpc_is_that_of_devstacks_rabbit(bash: Bash) -> None:
     assert done.stdout == "rpc secret 198.51.100.9\n"
 
 
+@pytest.mark.parametrize(
+    ("rpc_host", "rabbit_host"),
+    [("r1", "r1"), ("[::1]", "[::1]"), ("r1,r2", "none"), ("r1:5673", "none")],
+)
+def test_other_plugins_read_rabbit_host(bash: Bash, rpc_host: str, rabbit_host: str) -> None:
+    """RABBIT_HOST, which others add a port to, follows RPC_HOST where that is one host alone."""
+    done = bash('echo "$RABBIT_HOST"', RPC_HOST=rpc_host, RABBIT_HOST="none")
+    assert done.stdout == f"{rabbit_host}\n"
+
+
 def test_no_password_in_the_trace(bash: Bash) -> None:
     """stack.sh runs with xtrace, and what the functions do with a password is not in its log."""
     done = bash(
