@@ -87,6 +87,20 @@ def test_installed(machine: Bash, tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "files").iterdir()] == [f"{RELEASE}.tgz"]
 
 
+def test_java_is_installed_where_there_is_none(machine: Bash, tmp_path: Path) -> None:
+    """The package is found whatever name the plug-in is enabled by; without success it is told."""
+    script = """
+        function _get_package_dir { echo "$1/debs"; }
+        function _parse_package_files { sed 's/#.*//' "$@"; }
+        function install_package { echo "install_package $*"; }
+        function kafka_java { cat java 2> /dev/null || true; }
+        install_kafka
+    """
+    done = machine(script)
+    assert "install_package default-jre-headless\n" in done.stdout
+    assert "[ERROR] No Java 17 or later is to be found: install one" in done.stderr
+
+
 def test_installed_once(machine: Bash, tmp_path: Path) -> None:
     """A second run of stack.sh takes what is there, even without a network."""
     machine()
@@ -102,6 +116,7 @@ def test_another_version_takes_its_place(machine: Bash, tmp_path: Path) -> None:
     done = machine(version="4.9.10")
     assert done.stdout.splitlines()[-1].endswith("/kafka_2.13-4.9.10/libs"), done.stderr
     assert [one.name for one in (tmp_path / "stack/kafka-dist").iterdir()] == ["kafka_2.13-4.9.10"]
+    assert [one.name for one in (tmp_path / "files").iterdir()] == ["kafka_2.13-4.9.10.tgz"]
 
 
 def test_another_archive_of_that_version(machine: Bash, tmp_path: Path) -> None:
