@@ -92,6 +92,7 @@ class Stage:
         # tempest only
         shutil.rmtree(top / "extras.d", ignore_errors=True)
         shutil.copy(HERE / "phases.bash", top)
+        shutil.copytree(HERE / "stand-ins", self.folder / "stand-ins")
         checkout = self.dest / self.plugin
         for part in _PARTS:
             source = CHECKOUT / part
@@ -151,7 +152,7 @@ class Stage:
             f"mount --bind '{self.folder}/{ours}' {theirs}" for ours, theirs in mounts.items()
         ]
         lines += [
-            f"mount --bind '{HERE}/stand-ins' /usr/local/sbin",
+            f"mount --bind '{self.folder}/stand-ins' /usr/local/sbin",
             # They may lie where only root can look.
             f"mount --bind '{self.jars}' '{self.folder}/jars'",
             "echo ready",
