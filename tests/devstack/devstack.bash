@@ -2,34 +2,51 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What the plug-in needs of DevStack, for tests of its functions without a DevStack. The tests that
-# need the real one are in test_stack_*.py.
+# need the real one are in test_stack.py.
+#
+# Its variables are for the plug-in:
+# shellcheck disable=SC1090,SC2034
 set -o errexit -o nounset -o pipefail
 
-function define_plugin { :; }
-function echo_summary { echo "SUMMARY: $*"; }
-function warn { echo "[WARNING] $2"; }
+function define_plugin {
+    :
+}
+function echo_summary {
+    echo "SUMMARY: $*"
+}
+function warn {
+    echo "[WARNING] $2"
+}
 function die {
     echo "[ERROR] ${*:2}" >&2
     exit 1
 }
 
-function is_service_enabled { [[ ",$ENABLED_SERVICES," == *",$1,"* ]]; }
+function is_service_enabled {
+    [[ ",$ENABLED_SERVICES," == *",$1,"* ]]
+}
 function enable_service {
     if [[ ",${DISABLED_SERVICES:-}," != *",$1,"* ]]; then
         ENABLED_SERVICES+=",$1"
     fi
 }
 
-function enable_plugin { :; }
+function enable_plugin {
+    :
+}
 function disable_service {
     DISABLED_SERVICES=${DISABLED_SERVICES:-},$1
     ENABLED_SERVICES=${ENABLED_SERVICES//$1/}
 }
 
 # One line for each option that is set: file, section, option, value.
-function iniset { echo "iniset $1 [$2] $3 = $4"; }
+function iniset {
+    echo "iniset $1 [$2] $3 = $4"
+}
 
-function sudo { "$@"; }
+function sudo {
+    "$@"
+}
 function rabbitmqctl {
     if [[ "$1" == list_vhosts ]]; then
         printf '%s\n' "Listing vhosts ..." name / nova_cell10

@@ -4,6 +4,9 @@
 # phases.bash stack|unstack|clean [configure] - runs what stack.sh, unstack.sh and clean.sh run of a
 # plug-in, in their order and with their error handling, on the real functions of DevStack. It lies
 # in the folder of DevStack. What is left out is everything else that those scripts do.
+#
+# What it sources is DevStack's, and so is what reads its variables:
+# shellcheck disable=SC1090,SC1091,SC2034
 
 TOP_DIR=$(cd "$(dirname "$0")" && pwd)
 FILES=$TOP_DIR/files
@@ -17,7 +20,9 @@ exec 3>&1 6>&1
 source "$TOP_DIR/functions"
 
 # Of stack.sh itself, which cannot be sourced.
-function echo_summary { echo -e "SUMMARY: $*" >&6; }
+function echo_summary {
+    echo -e "SUMMARY: $*" >&6
+}
 eval "$(sed -n '/^function read_password/,/^}/p' "$TOP_DIR/stack.sh")"
 
 function source_libraries {
@@ -29,8 +34,10 @@ function source_libraries {
     done
 }
 # After lib/database, lib/rpc_backend and lib/host, as stack.sh does it.
-PROJECTS="apache tls infra libraries lvm horizon keystone glance nova placement cinder swift neutron
-    ldap dstat atop tcpdump etcd3 os-vif"
+PROJECTS=(
+    apache tls infra libraries lvm horizon keystone glance nova placement cinder swift neutron
+    ldap dstat atop tcpdump etcd3 os-vif
+)
 
 function fail_on_errors {
     set -o errexit -o errtrace
@@ -65,7 +72,7 @@ function stack {
     fail_on_errors
     source_libraries database rpc_backend host
     run_phase override_defaults
-    source_libraries $PROJECTS
+    source_libraries "${PROJECTS[@]}"
     run_phase source
     if is_service_enabled rabbit; then
         read_password RABBIT_PASSWORD "of RabbitMQ"
@@ -90,7 +97,7 @@ function unstack {
     DATA_DIR=${DATA_DIR:-$DEST/data}
     GetDistro
     run_phase override_defaults
-    source_libraries $PROJECTS
+    source_libraries "${PROJECTS[@]}"
     load_plugin_settings
     # unstack.sh goes on after an error; a plug-in ought to make none.
     fail_on_errors
