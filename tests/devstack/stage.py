@@ -117,7 +117,7 @@ class Stage:
         self._init = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
              "bash", "-c", self._init_script()],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )  # fmt: skip
@@ -156,8 +156,9 @@ class Stage:
             # They may lie where only root can look.
             f"mount --bind '{self.jars}' '{self.folder}/jars'",
             "echo ready",
-            # bash as the first process of the namespace takes up the ends of orphans.
-            "while sleep 1; do :; done",
+            # bash as the first process of the namespace takes up the ends of orphans. It reads
+            # until the test has closed the pipe, or has been killed; then all of the stage ends.
+            "while true; do read -r -t 1 || (( $? > 128 )) || exit 0; done",
         ]
         return "\n".join(lines)
 
@@ -166,8 +167,9 @@ class Stage:
         if self._init is not None:
             self._init.kill()
             self._init.wait(timeout=30)
-            assert self._init.stdout is not None
-            self._init.stdout.close()
+            for pipe in (self._init.stdin, self._init.stdout):
+                assert pipe is not None
+                pipe.close()
         shutil.rmtree(self.folder)
 
     def command(self, *command: str, user: str = USER) -> list[str]:
