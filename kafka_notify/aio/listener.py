@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any
@@ -65,9 +66,9 @@ class AsyncListener:
                 print(one.event_type, one.payload)
 
     ``async with`` returns when nothing that is sent from then on can be missed. A notification
-    counts as handled when its iterator is asked for the next one, or when the block ends; if an
-    exception ends the block, cancellation among them, it is given back and comes again, to the
-    next member of the pool. ``done`` and ``requeue`` say it earlier, or otherwise.
+    counts as handled when its task, or its iterator, asks for the next one, or when the block
+    ends; if an exception ends the block, cancellation among them, it is given back and comes
+    again, to the next member of the pool. ``done`` and ``requeue`` say it earlier, or otherwise.
 
     Several tasks may iterate at the same time: those of one key come one after the other, others
     side by side. It belongs to the loop that entered it.
@@ -109,6 +110,9 @@ class AsyncListener:
         self._topics = self.transport.listening_topics(targets, priorities)
         self._group = naming.group_name(pool, self.transport.settings.consumer_group)
         self._running: _Running | None = None
+        self._last_of: weakref.WeakKeyDictionary[asyncio.Task[Any], Received] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def __repr__(self) -> str:
         """Tell the group and the topics."""
@@ -160,6 +164,16 @@ class AsyncListener:
             self._running.stop()
 
     async def _next(self) -> Received:
+        task = asyncio.current_task()
+        last = self._last_of.pop(task, None) if task is not None else None
+        if last is not None:
+            last.done()
+        received = await self._take()
+        if task is not None:
+            self._last_of[task] = received
+        return received
+
+    async def _take(self) -> Received:
         while True:
             running = self._running
             if running is None or running.stopped:

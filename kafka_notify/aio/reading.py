@@ -57,7 +57,15 @@ class Reading:
         self._stream = _Stream()
 
     async def __aenter__(self) -> Reading:
-        """Start; raises BrokerUnavailable or BrokerRefused. Takes at most start_timeout."""
+        """Start."""
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """Return when no record that is sent from now on can be missed; within ``start_timeout``.
+
+        Raises BrokerUnavailable or BrokerRefused.
+        """
         self._stream.bell = LoopBell()
         reader = self._reader = Reader(
             self._transport,
@@ -72,7 +80,6 @@ class Reading:
             self._stream.close()
             reader.ask_to_stop()
             raise
-        return self
 
     async def __aexit__(
         self,
@@ -88,6 +95,10 @@ class Reading:
         self._stream.close()
         if self._reader is not None:
             await asyncio.to_thread(self._reader.stop)
+
+    def drop(self, dropping: bool) -> None:
+        """Say whether what comes from now on is dropped, unseen: nobody wants it. Off at first."""
+        self._stream.drop(dropping)
 
     def problems(self) -> list[str]:
         """Return what keeps it from its work, in words; see ``Reader.problems``."""
@@ -130,6 +141,7 @@ class _Stream:
     def __init__(self) -> None:
         self.bell: LoopBell | None = None
         self.closed = False
+        self._dropping = False
         self._items: deque[Record | RecordsMissed] = deque()
         self._bytes = 0
         self._room = threading.Condition()
@@ -140,6 +152,8 @@ class _Stream:
         with self._room:
             while self._items and not self.closed and self._is_full(len(records), size):
                 self._room.wait(_ROOM_LOOK_S)
+            if self._dropping:
+                return
             self._items.extend(records)
             self._bytes += size
         self._ring()
@@ -147,8 +161,19 @@ class _Stream:
     def put_missed(self, missed: RecordsMissed) -> None:
         """Add that records are missing here. Threads: the reader's."""
         with self._room:
+            if self._dropping:
+                return
             self._items.append(missed)
         self._ring()
+
+    def drop(self, dropping: bool) -> None:
+        """Drop all that is here, and all that comes; or no longer."""
+        with self._room:
+            self._dropping = dropping
+            if dropping:
+                self._items.clear()
+                self._bytes = 0
+                self._room.notify_all()
 
     def _is_full(self, count: int, size: int) -> bool:
         return len(self._items) + count > _MOST_RECORDS or self._bytes + size > _MOST_BYTES

@@ -1,37 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backbone of a process: one producer, and a reader for each channel that is listened to."""
+"""The backbone of a process: one producer, and one reader for each channel."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from kafka_notify.aio import AsyncSender, Reading
+from kafka_notify.aio import AsyncSender
 from kafka_notify.core import naming
-from kafka_notify.errors import RecordsGone, UndecodableRecord
-from kafka_notify.opal.events import Broadcasted, decode
+from kafka_notify.native import threading
+from kafka_notify.opal.channel import Channel
+from kafka_notify.opal.events import Broadcasted
 from kafka_notify.opal.location import locate
-from kafka_notify.opal.refusals import Refusals
 from kafka_notify.runtime.outgoing import Outgoing
-from kafka_notify.runtime.reader import Positions
 from kafka_notify.runtime.transport import NotificationTransport
 
 
 class Backbone:
-    """Events to and from the servers of a fleet. Loops: any; survives fork.
+    """Events to and from the servers of a fleet. Loops: any.
 
-    Making one connects to nothing. Raises ConfigurationError for a URL that cannot work.
+    Making one connects to nothing, so that a server may fork afterwards. Raises
+    ConfigurationError for a URL that cannot work.
     """
 
     def __init__(self, url: str) -> None:
         parsed, settings = locate(url, os.environ)
         self.transport = NotificationTransport(parsed, settings)
         self._sender = AsyncSender(self.transport)
-        self._resume: dict[str, Positions] = {}
-        self._readings: set[Reading] = set()
+        self._channels: list[Channel] = []
 
     def __repr__(self) -> str:
         """Tell where it is; no secrets."""
@@ -40,9 +38,9 @@ class Backbone:
     async def publish(self, channel: str, text: str) -> None:
         """Return when Kafka has the event; calls of one loop keep their order.
 
-        All events of a channel share a key, so that they share a partition: every server gets
-        them in the same order. While Kafka is away it waits, up to ``confirm_timeout``. Raises
-        DeliveryError, ClosedError.
+        All events of a channel share a key, and so a partition: every server gets them in the
+        same order. While Kafka is away it waits, up to ``confirm_timeout``. Raises DeliveryError,
+        InvalidName, ClosedError.
         """
         await self._sender.send(
             Outgoing(
@@ -53,51 +51,47 @@ class Backbone:
             )
         )
 
+    async def pin(self, channel: str) -> Channel:
+        """Have a channel read from now on, until ``close``, whether anybody wants its events.
+
+        Returns at once; a Kafka that is away is waited for. Raises InvalidName.
+        """
+        found = self._channel(channel)
+        found.pinned = True
+        return found
+
     @asynccontextmanager
     async def events(self, channel: str) -> AsyncIterator[AsyncIterator[Broadcasted]]:
-        """Enter when no event from now on can be missed; iterate over them.
+        """Enter an iteration over a channel's events; see ``Channel.events``."""
+        found = self._channel(channel)
+        try:
+            async with found.events() as events:
+                yield events
+        finally:
+            if not found.pinned:
+                self._channels.remove(found)
+                await found.close()
 
-        A record that is no event is counted, logged, and dead-lettered if the option dead_letter
-        says so; the next one comes. If Kafka has removed events before they were read, the
-        iteration raises RecordsGone; whoever enters again goes on after them.
-
-        Raises BrokerUnavailable or BrokerRefused; takes at most ``start_timeout``.
-        """
-        reading = Reading(
-            self.transport,
-            [naming.add_vhost(channel, "")],
-            positions=self._resume.pop(channel, None),
-        )
-        refusals = Refusals(self.transport)
-        async with reading:
-            self._readings.add(reading)
-            try:
-                yield self._decoded(reading, refusals)
-            except RecordsGone:
-                await reading.close()
-                self._resume[channel] = reading.positions
-                raise
-            finally:
-                self._readings.discard(reading)
-                refusals.close()
-
-    async def _decoded(self, reading: Reading, refusals: Refusals) -> AsyncIterator[Broadcasted]:
-        max_bytes = self.transport.settings.max_record_bytes
-        async for record in reading:
-            try:
-                event = decode(record, max_bytes=max_bytes)
-            except UndecodableRecord as error:
-                await refusals.take(record, str(error))
-                continue
-            self.transport.counters.add("received")
-            yield event
+    def _channel(self, channel: str) -> Channel:
+        """Return a channel of this loop that nobody has, a new one if there is none."""
+        topic = naming.add_vhost(channel, "")
+        loop = asyncio.get_running_loop()
+        for one in self._channels:
+            if one.topic == topic and one.loop is loop and not one.taken:
+                return one
+        made = Channel(self.transport, topic)
+        self._channels.append(made)
+        return made
 
     def problems(self) -> list[str]:
         """Return what keeps its readers from their work, in words. Cheap."""
-        return [problem for each in list(self._readings) for problem in each.problems()]
+        return [problem for one in list(self._channels) for problem in one.problems()]
 
     async def close(self) -> None:
         """Deliver what is on its way, at most ``close_timeout``; fail what is left. Idempotent."""
+        here = asyncio.get_running_loop()
+        mine = [one for one in self._channels if one.loop is here]
+        await asyncio.gather(*(one.close() for one in mine))
         await asyncio.to_thread(self.transport.cleanup)
         self._sender.close()
 

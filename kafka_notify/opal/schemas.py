@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Dict, List, Optional, Tuple, TypeVar, Union  # noqa: UP035 - for pydantic 1
+from typing import Any, TypeVar
 
 from kafka_notify.errors import ConfigurationError, MissingExtra
 
@@ -93,11 +93,11 @@ class DataSourceEntry(Schema):
     """Where clients get a piece of data, and where they store it; ``data`` may be inline."""
 
     url: str
-    config: Optional[Dict[str, Any]] = None
-    topics: List[str] = ["policy_data"]
+    config: dict[str, Any] | None = None
+    topics: list[str] = ["policy_data"]
     dst_path: str = ""
     save_method: str = "PUT"
-    data: Optional[Union[List[Any], Dict[str, Any]]] = None
+    data: list[Any] | dict[str, Any] | None = None
 
     def _problems(self) -> list[dict[str, Any]]:
         if self.data is None:
@@ -105,33 +105,31 @@ class DataSourceEntry(Schema):
         if self.save_method not in _METHODS:
             return [_wrong("save_method", f"{self.save_method!r} is neither PUT nor PATCH")]
         if self.save_method == "PATCH" and not _is_json_patch(self.data):
-            return [
-                _wrong("data", "with PATCH it is a list of JSON patch operations (RFC 6902)")
-            ]
+            return [_wrong("data", "with PATCH it is a list of JSON patch operations (RFC 6902)")]
         return []
 
 
 class UpdateCallback(Schema):
     """Whom clients tell how an update went: URLs, or pairs of a URL and how to call it."""
 
-    callbacks: List[Union[str, Tuple[str, Dict[str, Any]]]]
+    callbacks: list[str | tuple[str, dict[str, Any]]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON's values; a pair is a list there."""
-        return _listed(super().to_dict())
+        return dict(_listed(super().to_dict()))
 
 
 class DataUpdate(Schema):
     """An update that clients make: entries, why, and whom to tell."""
 
-    id: Optional[str] = None
-    entries: List[DataSourceEntry]
-    reason: Optional[str] = None
+    id: str | None = None
+    entries: list[DataSourceEntry]
+    reason: str | None = None
     callback: UpdateCallback = UpdateCallback(callbacks=[])
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON's values, in OPAL's order of fields."""
-        return _listed(super().to_dict())
+        return dict(_listed(super().to_dict()))
 
     def _problems(self) -> list[dict[str, Any]]:
         return [
@@ -145,7 +143,7 @@ class BroadcastNotification(Schema):
     """An event of the backbone: who says it, OPAL's topics, and what; often a DataUpdate."""
 
     notifier_id: str
-    topics: List[str]
+    topics: list[str]
     data: Any = None
 
     def update(self) -> DataUpdate:
@@ -156,7 +154,7 @@ class BroadcastNotification(Schema):
 class DataSourceConfig(Schema):
     """From where clients get the whole of their data at first: ``GET /data/config``."""
 
-    entries: List[DataSourceEntry] = []
+    entries: list[DataSourceEntry] = []
 
 
 def _wrong(field: str, message: str) -> dict[str, Any]:

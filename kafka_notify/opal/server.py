@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from kafka_notify.errors import ConfigurationError
-from kafka_notify.opal.backbone import close_all
+from kafka_notify.opal.backbone import backbone, close_all
 from kafka_notify.opal.broadcast import KafkaBroadcast
 
 TESTED = ("0.9.9",)
@@ -52,7 +52,7 @@ def use_kafka(server: Any) -> None:
         raise ConfigurationError(
             f"this OPAL server has no broadcaster: set {_URI}=kafka://host:9092"
         )
-    for name in ("_broadcast_type", "_broadcast_url"):
+    for name in ("_broadcast_type", "_broadcast_url", "_channel"):
         if not hasattr(broadcaster, name):
             raise ConfigurationError(
                 f"fastapi_websocket_pubsub's broadcaster has no {name} any more: this version is "
@@ -68,14 +68,21 @@ def use_kafka(server: Any) -> None:
     broadcaster._broadcast_type = KafkaBroadcast
 
 
-def _close_with(app: Any) -> None:
-    """Have the backbone closed before OPAL waits for what it has published: that is bounded."""
-    handlers = getattr(getattr(app, "router", None), "on_shutdown", None)
-    if handlers is None:
-        raise ConfigurationError(
-            "OPAL's app has no router.on_shutdown: this version of starlette is not known here"
-        )
-    handlers.insert(0, close_all)
+def _live_with(server: Any) -> None:
+    """Read from the app's start on, and close before OPAL waits for what it has published."""
+    router: Any = getattr(server.app, "router", None)
+    for name in ("on_startup", "on_shutdown"):
+        if not isinstance(getattr(router, name, None), list):
+            raise ConfigurationError(
+                f"OPAL's app has no router.{name}: this version of starlette is not known here"
+            )
+    broadcaster = server.pubsub.broadcaster
+
+    async def read() -> None:
+        await backbone(broadcaster._broadcast_url).pin(broadcaster._channel)
+
+    router.on_startup.insert(0, read)
+    router.on_shutdown.insert(0, close_all)
 
 
 def create_app(**arguments: Any) -> Any:
@@ -88,7 +95,7 @@ def create_app(**arguments: Any) -> Any:
 
     server = OpalServer(**arguments)
     use_kafka(server)
-    _close_with(server.app)
+    _live_with(server)
     return server.app
 
 

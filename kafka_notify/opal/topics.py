@@ -16,9 +16,7 @@ def with_parents(topic: str) -> list[str]:
     """
     prefix, colon, path = topic.rpartition(":")
     parts = path.split("/")
-    return [
-        f"{prefix}{colon}{'/'.join(parts[:length])}" for length in range(1, len(parts) + 1)
-    ]
+    return [f"{prefix}{colon}{'/'.join(parts[:length])}" for length in range(1, len(parts) + 1)]
 
 
 def expand(topics: Iterable[str]) -> list[str]:
