@@ -14,6 +14,7 @@ from kafka_notify.aio.transports import TransportOf
 from kafka_notify.core import naming
 from kafka_notify.core.message import PRIORITIES, Notification, Target
 from kafka_notify.errors import ConfigurationError
+from kafka_notify.native import time
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.decoder import Decoder
@@ -22,6 +23,7 @@ from kafka_notify.runtime.policies import new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
 from kafka_notify.runtime.transport import NotificationTransport
 
+_DISCARD_S = 0.05
 _CLOSE_S = 10.0  # what leaving a group may take beyond the drain
 
 
@@ -237,8 +239,11 @@ class _Running:
         self.handover.stop()
 
     def wait(self) -> None:
-        """Wait until the group is left, in a thread; bounded."""
-        self.intake.join(self._bound_s)
+        """Give back what nobody has begun, and wait until the group is left; bounded."""
+        deadline = time.monotonic() + self._bound_s
+        while self.intake.is_alive() and time.monotonic() < deadline:
+            self.handover.discard(None)  # again and again: it may just be taking some
+            self.intake.join(_DISCARD_S)
         if self.handover.redelivery is not None:
             self.handover.redelivery.close(_CLOSE_S)
 

@@ -77,12 +77,15 @@ def test_an_error_gives_back_what_was_in_hand(url: str, unique: str) -> None:
     """An exception that leaves the block gives its notification to the next one."""
 
     async def main() -> None:
-        with pytest.raises(LookupError):
+        async def fail() -> None:
             async with listen(url, unique) as listener:
                 await send(url, unique, [1, 2])
                 async for one in listener:
                     if one.payload == 2:
                         raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
         async with listen(url, unique) as listener:
             assert await take(listener, 1) == [2]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -19,8 +18,8 @@ WAIT_S = 60.0
 
 
 @pytest.fixture
-def cluster(unique: str) -> Iterator[MemoryCluster]:
-    yield MemoryCluster.find(unique)
+def cluster(unique: str) -> MemoryCluster:
+    return MemoryCluster.find(unique)
 
 
 def payloads(cluster: MemoryCluster, topic: str) -> list[object]:
@@ -158,7 +157,7 @@ def test_a_full_buffer_is_waited_for_without_blocking_the_loop(
         ticks = 0
         async with AsyncNotifier(url, "me", topics=[unique]) as notifier:
             first = asyncio.ensure_future(notifier.info({}, "x", 1))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
             second = asyncio.ensure_future(notifier.info({}, "x", 2))
             while not second.done():
                 await asyncio.sleep(0.01)
