@@ -93,9 +93,9 @@ class AsyncSender:
                 try:
                     self._sender.offer(record, outcome)
                     return
-                except SendBufferFull:
+                except SendBufferFull as full:
                     if loop.time() >= deadline:
-                        raise
+                        raise self._sender.stayed_full(record) from full
                 await asyncio.sleep(_FULL_LOOK_S)
 
     def close(self) -> None:

@@ -120,7 +120,7 @@ def _load(key: str, algorithm: str) -> Any:
         if text.startswith(("ssh-", "ecdsa-")):
             return serialization.load_ssh_public_key(raw)
         return serialization.load_pem_public_key(raw)
-    except Exception as error:  # noqa: BLE001 - of a library, and never with the key in it
+    except Exception as error:
         raise ConfigurationError(
             "the public key for tokens is none: give one as PEM or as OpenSSH writes it, or the "
             "path of a file that has one"

@@ -216,13 +216,17 @@ class Sender:
         finally:
             with self._room:
                 self._blocked -= 1
-        raise SendBufferFull(
+        raise self.stayed_full(record) from full
+
+    def stayed_full(self, record: Outgoing) -> SendBufferFull:
+        """Return the error of a record that there was no room for in ``send_block_timeout``."""
+        return SendBufferFull(
             f"notification {record.message_id} to topic {record.topic}: the send buffer stayed "
             f"full for {self._settings.send_block_timeout:g} s (send_buffer_records, "
             f"send_buffer_bytes, send_block_timeout){self._reporting.heard()}",
             topic=record.topic,
             message_id=record.message_id,
-        ) from full
+        )
 
     # --- the client and its thread
 

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+import kafka_notify
 
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("kafka", marks=pytest.mark.functional)])
-def url(request: pytest.FixtureRequest, unique: str) -> str:
-    """Return the transport URL of a cluster."""
+def url(request: pytest.FixtureRequest, unique: str) -> Iterator[str]:
+    """Yield the transport URL of a cluster, which lives until the test is over."""
     if request.param == "kafka":
-        return str(request.getfixturevalue("kafka").url())
-    return f"{request.param}://{unique}/"
+        yield str(request.getfixturevalue("kafka").url())
+        return
+    with kafka_notify.get_notification_transport(url=f"{request.param}://{unique}/") as holding:
+        yield str(holding.url)

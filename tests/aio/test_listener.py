@@ -49,12 +49,12 @@ def test_nothing_sent_after_entering_is_missed(url: str, unique: str) -> None:
         async with listen(url, unique) as listener:
             await send(url, unique, [1, 2, 3])
             assert await take(listener, 3) == [1, 2, 3]
-            await send(url, unique, [{"a": 1}])
+            await send(url, unique, [{"secret": 1}])
             async for one in listener:
                 assert (one.priority, one.publisher_id, one.event_type) == ("info", "me", "x")
-                assert one.payload == {"a": 1}
+                assert one.payload == {"secret": 1}
                 assert one.notification.message_id
-                assert "a" not in repr(one).replace("Received", "")
+                assert "secret" not in repr(one)
                 break
 
     run(main)
