@@ -19,7 +19,8 @@ __all__ = ["KafkaBroadcast", "app"]
 def __getattr__(name: str) -> Any:
     """Make ``app`` when it is asked for: OPAL's server, on this backend."""
     if name == "app":
-        from kafka_notify.opal.server import app
+        from kafka_notify.opal.server import create_app
 
-        return app
+        made = globals()["app"] = create_app()
+        return made
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

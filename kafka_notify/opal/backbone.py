@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from kafka_notify.aio import AsyncSender
 from kafka_notify.core import naming
@@ -25,8 +27,10 @@ class Backbone:
     ConfigurationError for a URL that cannot work.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **overrides: Any) -> None:
+        """Take options that win over the URL, too."""
         parsed, settings = locate(url, os.environ)
+        settings = dataclasses.replace(settings, **overrides)
         self.transport = NotificationTransport(parsed, settings)
         self._sender = AsyncSender(self.transport)
         self._channels: list[Channel] = []

@@ -97,6 +97,3 @@ def create_app(**arguments: Any) -> Any:
     use_kafka(server)
     _live_with(server)
     return server.app
-
-
-app = create_app()

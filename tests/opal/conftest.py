@@ -12,6 +12,9 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import Kafka
+from tests.opal.relays import relay
+
+__all__ = ["relay"]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "opal" / "fleet.py"
 

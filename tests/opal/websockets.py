@@ -26,9 +26,7 @@ class Subscriber:
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._end: asyncio.Event | None = None
-        self._thread = threading.Thread(
-            target=self._loop.run_until_complete, args=(self._main(),), daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Subscriber:
         self._thread.start()
@@ -39,6 +37,13 @@ class Subscriber:
         if self._end is not None:
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(READY_S)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._main())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
 
     async def _main(self) -> None:
         self._end = asyncio.Event()
