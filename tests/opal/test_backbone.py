@@ -153,6 +153,7 @@ def test_stopping_does_not_wait_for_a_kafka_that_is_away(unique: str) -> None:
     run(main)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the library, with pydantic 2
 def test_eventbroadcaster_takes_it(unique: str) -> None:
     """Two notifiers of the websocket library are linked by it."""
     pubsub = pytest.importorskip("fastapi_websocket_pubsub")

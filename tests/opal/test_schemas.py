@@ -132,7 +132,7 @@ class TestAgainstOpal:
         }
         read = theirs.DataUpdate.parse_raw(DataUpdate.parse(text).to_json())
         assert read.entries[0].data[0].op == "replace"
-        assert read.callback.callbacks[1][1].method == "post"
+        assert read.callback.callbacks[1][1].method.value == "post"
         again = DataUpdate.parse(read.json(by_alias=True))
         assert again.entries[0].data[0]["path"] == "/a"
         assert again.callback.callbacks[1][0] == "http://b/"
