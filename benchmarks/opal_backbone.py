@@ -34,7 +34,7 @@ START_S = 300.0
 
 def app() -> Any:
     """Return a server of the library; uvicorn calls this."""
-    from fastapi import FastAPI, WebSocket
+    from fastapi import FastAPI
     from fastapi_websocket_pubsub import EventBroadcaster, PubSubEndpoint
     from fastapi_websocket_pubsub.websocket_rpc_event_notifier import WebSocketRpcEventNotifier
 
@@ -66,7 +66,7 @@ def app() -> Any:
 
 # FastAPI looks the annotations of its routes up in the module.
 with contextlib.suppress(ImportError):
-    from fastapi import WebSocket  # noqa: F401
+    from fastapi import WebSocket
 
 
 def free_port() -> int:

@@ -8,8 +8,8 @@ What docker/docker-compose-with-kafka-example.yml runs, as processes on this mac
     venv/bin/python examples/opal/fleet.py
 
 An update goes to the second server, the client is at the first. ``--brokers host:9092`` takes a
-Kafka that is there, ``--stock 1`` (or 2) OPAL's own backend for one of the servers, ``--keep`` lets
-all of it run until Ctrl-C.
+Kafka that is there, ``--stock 1`` (or 2) OPAL's own backend for one of the servers, ``--keep``
+lets all of it run until Ctrl-C.
 """
 
 from __future__ import annotations
