@@ -116,7 +116,9 @@ def servers(kind: str, brokers: str) -> Iterator[list[str]]:
         for port in ports:
             command = [sys.executable, "-m", "uvicorn", "--factory", "opal_backbone:app"]
             command += ["--host", HOST, "--port", str(port), "--log-level", "warning"]
-            running.append(subprocess.Popen(command, env=env, start_new_session=True))
+            running.append(
+                subprocess.Popen(command, env=env, start_new_session=True)  # noqa: S603 - ours
+            )
         for port in ports:
             await_up(port)
         yield [f"ws://{HOST}:{port}/ws" for port in ports]
