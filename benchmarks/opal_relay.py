@@ -17,12 +17,13 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 HOST = "127.0.0.1"
 TOPIC = "policy_data"
@@ -43,17 +44,26 @@ def relay(brokers: str) -> Iterator[tuple[int, int]]:
     port = free_port()
     command = [sys.executable, "-m", "kafka_notify", "relay", "--url", f"kafka://{brokers}"]
     command += ["--channel", f"bench-{uuid.uuid4().hex[:8]}", "--port", str(port)]
-    process = subprocess.Popen(  # noqa: S603 - ours
-        command, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(  # noqa: S603 - ours
+            command, stderr=log, start_new_session=True
+        )
+        yield from _ready(process, port, log)
+
+
+def _ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> Iterator[Any]:
     try:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://{HOST}:{port}/ready", timeout=5).close()  # noqa: S310
+                urllib.request.urlopen(f"http://{HOST}:{port}/ready", timeout=5).close()
                 break
             time.sleep(0.2)  # noqa: TID251 - it polls another process
         yield port, process.pid
+    except BaseException:
+        log.seek(0)
+        print(log.read()[-3000:].decode(errors="replace"))
+        raise
     finally:
         process.terminate()
         process.wait(60)
@@ -95,7 +105,7 @@ def post(port: int, number: int) -> None:
     }
     body = json.dumps({"entries": [entry], "reason": "benchmark"}).encode()
     headers = {"content-type": "application/json"}
-    asked = urllib.request.Request(f"http://{HOST}:{port}/data/config", body, headers)  # noqa: S310
+    asked = urllib.request.Request(f"http://{HOST}:{port}/data/config", body, headers)
     urllib.request.urlopen(asked, timeout=60).close()  # noqa: S310 - ours
 
 
@@ -128,7 +138,7 @@ async def measure(port: int, pid: int, *, clients: int, events: int) -> None:
     print(f"{frames} frames in {took_s:.1f} s: {frames / took_s:.0f}/s")
     print(
         f"memory of the relay: {before / 1024:.0f} MiB alone, {connected / 1024:.0f} MiB with the "
-        f"clients ({(connected - before) / clients:.1f} KiB each), {most / 1024:.0f} MiB at the most"
+        f"clients, {(connected - before) / clients:.1f} KiB each; {most / 1024:.0f} MiB at most"
     )
 
 

@@ -15,6 +15,7 @@ from kafka_notify.errors import ConfigurationError, MissingExtra
 
 _APP = "kafka_notify.opal.relay:app"
 _STOP_S = 10  # what connections may take to close
+_PONG_S = 60.0
 
 
 class Relay(PlainCommand):
@@ -146,6 +147,8 @@ class Relay(PlainCommand):
             log_config=_LOGGING,
             access_log=False,
             ws_per_message_deflate=False,  # 0.3 MB of each client's memory
+            # A client that has much to read answers a ping late; one that is gone, never.
+            ws_ping_timeout=_PONG_S,
             timeout_graceful_shutdown=_STOP_S,
         )
         return 0

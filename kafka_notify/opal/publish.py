@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from urllib import error as urllib_error
 from urllib import request as urllib_request
 
+from kafka_notify.core.events import ConnectionProblem, Event
 from kafka_notify.errors import ConfigurationError, DeliveryError, DeliveryTimeout
 from kafka_notify.opal.backbone import Backbone
 from kafka_notify.opal.schemas import BroadcastNotification, DataUpdate
@@ -80,13 +81,16 @@ async def _write(
     found: Sequence[BroadcastNotification], url: str, channel: str, timeout_s: float
 ) -> None:
     backbone = Backbone(url, close_timeout=0.0)
+    heard: list[Event] = []
+    backbone.transport.monitor.subscribe(heard.append)
     writing = asyncio.gather(*(backbone.publish(channel, event.to_json()) for event in found))
     try:
         await asyncio.wait_for(writing, timeout_s)
     except asyncio.TimeoutError as error:
+        problems = [str(one.error) for one in heard if isinstance(one, ConnectionProblem)]
         raise DeliveryTimeout(
-            f"not confirmed by {backbone.transport.address} in {timeout_s:g} s; check that Kafka "
-            "runs there, and the security_protocol",
+            f"not confirmed by {backbone.transport.address} in {timeout_s:g} s: "
+            f"{(problems or ['it does not answer'])[0]}",
             retriable=True,
         ) from error
     finally:

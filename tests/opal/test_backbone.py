@@ -184,3 +184,48 @@ def test_eventbroadcaster_takes_it(unique: str) -> None:
         assert [one["n"] for one in got if one["n"] >= 0] == list(range(20))
 
     run(main)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_probes_tell_of_a_reader_that_is_stuck(
+    unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alive and ready while it reads, neither when its thread has ended; ready only then."""
+    from kafka_notify.opal.http import Http
+    from kafka_notify.opal.relay import Relay
+    from kafka_notify.opal.relay_settings import RelaySettings
+    from kafka_notify.runtime.reader import Reader
+
+    cluster = MemoryCluster.find(unique)
+    cluster.unavailable = True
+
+    async def main() -> None:
+        relay = Relay(RelaySettings(url=f"{url(unique)}&kafka_consumer_timeout=0.1"))
+        http = Http(relay)
+
+        async def probes() -> tuple[int, int]:
+            health, ready = await http.health(None), await http.ready(None)  # type: ignore[arg-type]
+            return health.status_code, ready.status_code
+
+        async def until(expected: tuple[int, int]) -> None:
+            while await probes() != expected:
+                await asyncio.sleep(0.02)
+
+        assert await probes() == (200, 503)
+        await relay.start()
+        assert await probes() == (200, 503)
+        cluster.unavailable = False
+        await until((200, 200))
+        cluster.unavailable = True  # an outage is no reason to restart, nor to turn clients away
+        await asyncio.sleep(0.3)
+        assert await probes() == (200, 200)
+        cluster.unavailable = False
+
+        def end(_reader: Reader) -> None:
+            raise SystemExit
+
+        monkeypatch.setattr(Reader, "_cycle", end)
+        await until((503, 503))
+        await relay.stop()
+
+    run(main)
