@@ -82,7 +82,11 @@ async def client(port: int, got: list[int], ready: asyncio.Event, events: int) -
     import websockets
 
     async with websockets.connect(
-        f"ws://{HOST}:{port}/ws", compression=None, open_timeout=START_S, ping_interval=None
+        f"ws://{HOST}:{port}/ws",
+        compression=None,
+        open_timeout=START_S,
+        ping_interval=None,
+        max_queue=None,  # so that it answers pings at once, busy as it may be
     ) as connection:
         request = {"method": "subscribe", "arguments": {"topics": [TOPIC]}, "call_id": "s"}
         await connection.send(json.dumps({"request": request}))
