@@ -6,7 +6,8 @@ with 1, 10 and 100 publishers that each wait for their publish to return::
 
     tox -e opal --notest && .tox/opal/bin/python benchmarks/opal_backbone.py [--brokers host:9092]
 
-The rate is events by the time from the first publish to the last arrival. ``none`` is the library
+The rate is events by the time from the first publish to the last arrival. Beside it is the
+servers' processor time for each event, which a busy machine changes less. ``none`` is the library
 alone, publishers and client at one server: what no backbone can exceed.
 """
 
@@ -17,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -24,7 +26,8 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 HOST = "127.0.0.1"
 TOPIC = "t"
@@ -98,9 +101,24 @@ def make_topic(brokers: str, topic: str) -> None:
     )
 
 
+class Servers(NamedTuple):
+    """Websocket URLs and process ids."""
+
+    urls: list[str]
+    pids: list[int]
+
+    def cpu_s(self) -> float:
+        """Return what their processors' time was so far: it does not depend on the load."""
+        ticks = 0
+        for pid in self.pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def servers(kind: str, brokers: str) -> Iterator[list[str]]:
-    """Yield the websocket URLs of two servers of a kind, on a topic of their own."""
+def servers(kind: str, brokers: str) -> Iterator[Servers]:
+    """Yield two servers of a kind, on a topic of their own."""
     channel = f"bench-{kind}-{uuid.uuid4().hex[:8]}"
     make_topic(brokers, channel)
     env = {
@@ -116,12 +134,10 @@ def servers(kind: str, brokers: str) -> Iterator[list[str]]:
         for port in ports:
             command = [sys.executable, "-m", "uvicorn", "--factory", "opal_backbone:app"]
             command += ["--host", HOST, "--port", str(port), "--log-level", "warning"]
-            running.append(
-                subprocess.Popen(command, env=env, start_new_session=True)  # noqa: S603 - ours
-            )
+            running.append(subprocess.Popen(command, env=env))  # noqa: S603 - ours
         for port in ports:
             await_up(port)
-        yield [f"ws://{HOST}:{port}/ws" for port in ports]
+        yield Servers([f"ws://{HOST}:{port}/ws" for port in ports], [one.pid for one in running])
     finally:
         for process in running:
             process.terminate()
@@ -179,6 +195,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="none,stock,ours", help="(none,stock,ours)")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     expected = {"none": (1000, 3000, 3000), "stock": (80, 150, 200), "ours": (600, 1200, 1500)}
     rates: dict[tuple[str, int], list[float]] = {}
     with contextlib.ExitStack() as stack:
@@ -194,11 +211,17 @@ def main() -> None:
             for place, in_flight in enumerate(IN_FLIGHT):
                 for kind, where in urls.items():
                     events = max(100, round(expected[kind][place] * asked.seconds))
+                    used = where.cpu_s()
                     rate = asyncio.run(
-                        measure(where[0], where[-1], in_flight=in_flight, events=events)
+                        measure(where.urls[0], where.urls[-1], in_flight=in_flight, events=events)
                     )
+                    used_ms = (where.cpu_s() - used) / events * 1000
                     rates.setdefault((kind, in_flight), []).append(rate)
-                    print(f"turn {turn + 1}: {in_flight} in flight, {kind}: {rate:.0f}/s")
+                    print(
+                        f"turn {turn + 1}: {in_flight} in flight, {kind}: {rate:.0f}/s, "
+                        f"{used_ms:.2f} ms of the servers' processor time each",
+                        flush=True,
+                    )
     for in_flight in IN_FLIGHT:
         medians = {kind: statistics.median(rates[kind, in_flight]) for kind in urls}
         shown = ", ".join(f"{kind} {rate:.0f}/s" for kind, rate in medians.items())
