@@ -244,8 +244,7 @@ class _Running:
         while self.intake.is_alive() and time.monotonic() < deadline:
             self.handover.discard(None)  # again and again: it may just be taking some
             self.intake.join(_DISCARD_S)
-        if self.handover.redelivery is not None:
-            self.handover.redelivery.close(_CLOSE_S)
+        self.handover.close(_CLOSE_S)
 
 
 class _Iteration:
