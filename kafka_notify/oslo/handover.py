@@ -121,6 +121,14 @@ class Handover:
             self.redelivery.drop_discarded()
         return dropped
 
+    @property
+    def patience_s(self) -> float:
+        """For ever: who runs what is ready is oslo.messaging's business."""
+        return float("inf")
+
+    def spread(self) -> None:
+        """Do nothing."""
+
     def tell_stuck(self) -> None:
         """Report the endpoints that take too long."""
         if self._stuck is not None:

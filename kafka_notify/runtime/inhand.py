@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from kafka_notify.core.lanes import LaneKey, Lanes, Unit
-from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.message import Partition
 from kafka_notify.native import threading
 
 if TYPE_CHECKING:
@@ -50,8 +50,25 @@ class Hands(Protocol):
     def discard(self, partitions: Iterable[Partition] | None) -> int:
         """Drop these partitions' records (None: all) that no endpoint has begun; count them."""
 
+    @property
+    def patience_s(self) -> float:
+        """How long the intake may do something else before it calls ``spread``."""
+
+    def spread(self) -> None:
+        """Have what may run, and waits for those who are busy, run elsewhere. Never blocks."""
+
     def tell_stuck(self) -> None:
         """Report the endpoints that take longer than ``stuck_after``."""
+
+
+class _Wait:
+    """Somebody who waits until something holds."""
+
+    __slots__ = ("done", "holds")
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        self.holds = holds
+        self.done = threading.Event()
 
 
 class InHand:
@@ -61,8 +78,9 @@ class InHand:
         """``discards`` tells that ``begin`` is called before each unit, and ``discard`` works."""
         self.discards = discards
         self._lanes = Lanes()
-        self._state = threading.Condition()
-        self._may_run: Counter[Partition] = Counter()  # records of units that nothing holds up
+        self._lock = threading.Lock()
+        self._waits: list[_Wait] = []
+        self._may_run: set[Unit] = set()  # those that nothing holds up
         self._waiting: set[Unit] = set()  # those that have not begun
         self._aside: set[Unit] = set()
         self._held_up: set[Unit] = set()  # behind one that is aside
@@ -82,94 +100,82 @@ class InHand:
 
     def after_fork_in_child(self) -> None:
         """Have a lock that no thread of the parent holds."""
-        self._state = threading.Condition()
+        self._lock = threading.Lock()
+        self._waits = []
 
     def add(self, units: Collection[Unit]) -> list[Unit]:
         """Take units in their order; return those that may run at once."""
-        with self._state:
+        with self._lock:
             self._total += sum(len(unit.records) for unit in units)
             if self.discards:
                 self._waiting.update(units)
             ready = self._lanes.add(units)
-            for unit in ready:
-                self._count(unit, 1)
+            self._may_run.update(ready)
             if self._held_keys:
                 self._hold_up(unit for unit in units if not unit.is_first)
             return ready
 
     def begin(self, unit: Unit) -> bool:
         """Note that a unit is about to run; tell whether anything of it is left."""
-        with self._state:
+        with self._lock:
             self._waiting.discard(unit)
             return bool(unit.records)
 
     def finish(self, unit: Unit) -> list[Unit]:
         """Take a unit out of the account; return those that may run now."""
-        with self._state:
-            self._waiting.discard(unit)
-            if unit in self._aside:
-                self._let_go(unit)
+        with self._lock:
+            if self.discards:
+                self._waiting.discard(unit)
+            if unit in self._may_run:
+                self._may_run.remove(unit)
             else:
-                self._count(unit, -1)
+                self._let_go(unit)
             self._total -= len(unit.records)
             ready = self._lanes.finish(unit)
-            for following in ready:
-                self._count(following, 1)
-            self._state.notify_all()
+            if ready:
+                self._may_run.update(ready)
+            if self._waits:
+                self._wake()
             return ready
 
     def set_aside(self, unit: Unit) -> None:
         """Note that a unit waits for a time of its own, and those of its lanes behind it."""
-        with self._state:
-            self._count(unit, -1)
+        with self._lock:
+            self._may_run.discard(unit)
             self._aside.add(unit)
             self._held_keys.update(unit.keys)
             self._hold_up(self._lanes.behind(unit))
             if self.discards:
                 self._waiting.add(unit)
-            self._state.notify_all()
+            self._wake()
 
     def take_up(self, unit: Unit) -> None:
         """End what ``set_aside`` began."""
-        with self._state:
+        with self._lock:
             self._let_go(unit)
-            self._count(unit, 1)
+            self._may_run.add(unit)
             if self.discards:
                 self._waiting.add(unit)
 
     def pause(self, unit: Unit) -> None:
         """Note that a unit that is aside, and has begun, waits again."""
-        with self._state:
+        with self._lock:
             if self.discards:
                 self._waiting.add(unit)
 
     def give_back(self, unit: Unit) -> None:
         """Drop a unit that has begun, and those behind it, for whoever reads them next."""
-        with self._state:
-            self._count(unit, -1)
+        with self._lock:
             for one in (unit, *self._lanes.behind(unit)):
                 self._drop(one)
-            self._state.notify_all()
-
-    def trim(self, unit: Unit, records: Collection[Record]) -> None:
-        """Drop some records of a unit that has begun: somebody else is to have them."""
-        with self._state:
-            counts = unit not in self._aside
-            if counts:
-                self._count(unit, -1)
-            kept = tuple(one for one in unit.records if one not in records)
-            self._total -= len(unit.records) - len(kept)
-            unit.records = kept
-            if counts:
-                self._count(unit, 1)
-            self._state.notify_all()
+            self._wake()
 
     def give_back_aside(self) -> None:
         """Drop all units that are aside, and those behind them, for whoever reads them next."""
-        with self._state:
+        with self._lock:
             for unit in (*self._aside, *self._held_up):
                 self._drop(unit)
-            self._state.notify_all()
+            self._wake()
 
     def _drop(self, unit: Unit) -> None:
         self._total -= len(unit.records)
@@ -191,10 +197,6 @@ class InHand:
                 self._held_up.add(unit)
                 self._held_up_records += len(unit.records)
 
-    def _count(self, unit: Unit, change: int) -> None:
-        for record in unit.records:
-            self._may_run[record.where] += change
-
     def discard(self, partitions: Iterable[Partition] | None) -> int:
         """Drop the records of these partitions (None: all) from units that have not begun.
 
@@ -202,7 +204,7 @@ class InHand:
         """
         unwanted = None if partitions is None else frozenset(partitions)
         dropped = 0
-        with self._state:
+        with self._lock:
             for unit in self._waiting:
                 kept = (
                     ()
@@ -211,23 +213,19 @@ class InHand:
                 )
                 if len(kept) == len(unit.records):
                     continue
-                counts = unit.is_first and unit not in self._aside
-                if counts:
-                    self._count(unit, -1)
                 if unit in self._held_up:
                     self._held_up_records -= len(unit.records) - len(kept)
                 dropped += len(unit.records) - len(kept)
                 unit.records = kept
-                if counts:
-                    self._count(unit, 1)
             self._total -= dropped
-            self._state.notify_all()
+            self._wake()
         return dropped
+
+    # --- waiting
 
     def wait_for_room(self, at_most: int, timeout_s: float) -> bool:
         """Wait until at most ``at_most`` records are busy; tell whether that is so."""
-        with self._state:
-            return self._state.wait_for(lambda: self.busy <= at_most, timeout_s)
+        return self._wait_until(lambda: self.busy <= at_most, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record is in hand; return those left.
@@ -235,13 +233,34 @@ class InHand:
         With ``partitions``: until none of theirs runs. What was set aside, and what stands behind
         it, may wait for longer than a partition's next owner should.
         """
-        watched = None if partitions is None else tuple(partitions)
+        watched = None if partitions is None else frozenset(partitions)
 
         def left() -> int:
             if watched is None:
                 return self._total
-            return sum(self._may_run[one] for one in watched)
+            return sum(one.where in watched for unit in self._may_run for one in unit.records)
 
-        with self._state:
-            self._state.wait_for(lambda: left() == 0, timeout_s)
+        self._wait_until(lambda: left() == 0, timeout_s)
+        with self._lock:
             return left()
+
+    def _wait_until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``holds()``, which is called under the lock; tell whether it does.
+
+        Whoever changes something looks for those who wait, rather than waking them to look: at
+        full speed that would be a change of threads for each record.
+        """
+        with self._lock:
+            if holds():
+                return True
+            wait = _Wait(holds)
+            self._waits.append(wait)
+        wait.done.wait(timeout_s)
+        with self._lock:
+            self._waits.remove(wait)
+            return holds()
+
+    def _wake(self) -> None:
+        for wait in self._waits:
+            if not wait.done.is_set() and wait.holds():
+                wait.done.set()
