@@ -25,6 +25,7 @@ from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_producer import KafkaProducer
 from kafka_notify.drivers.confluent_share_start import ShareStart
 from kafka_notify.drivers.confluent_share_watch import ShareWatch
+from kafka_notify.drivers.confluent_topic_ids import TopicIds
 from kafka_notify.errors import BrokerError, ConfigurationError
 
 LOG = logging.getLogger(__name__)
@@ -125,9 +126,11 @@ class KafkaDriver:
         )
         may_fall_back = protocol == "consumer" and self._settings.group_protocol == "auto"
         health = Health(problems.forget)
+        topic_ids = TopicIds()
         return KafkaConsumer(
-            make(Consumer, config, problems=problems, health=health),
+            make(Consumer, config, problems=problems, health=health, topic_ids=topic_ids),
             health=health,
+            topic_ids=topic_ids,
             group=group,
             address=self._address,
             problems=problems,

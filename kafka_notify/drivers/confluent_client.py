@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.drivers.confluent_health import STATISTICS_INTERVAL_S, Health
+from kafka_notify.drivers.confluent_topic_ids import DEBUG_CONTEXT, TopicIds
 from kafka_notify.errors import ConfigurationError
 
 LOG = logging.getLogger("kafka_notify.librdkafka")
@@ -29,10 +30,11 @@ def make(
     *,
     problems: Problems,
     health: Health | None = None,
+    topic_ids: TopicIds | None = None,
 ) -> T:
     """Return a new client; connects in the background.
 
-    ``health`` watches its statistics: for clients that live long.
+    ``health`` watches its statistics: for clients that live long. ``topic_ids`` reads its log.
 
     Raises ConfigurationError with the name of the option that librdkafka does not know, or whose
     value it refuses.
@@ -43,8 +45,12 @@ def make(
             "statistics.interval.ms": round(STATISTICS_INTERVAL_S * 1000),
             "stats_cb": health.heard,
         }
+    asked = str(config.get("debug", ""))
+    log = _ClientLog(debug=bool(asked), topic_ids=topic_ids)
+    if topic_ids is not None:
+        config = {**config, "debug": ",".join(filter(None, (asked, DEBUG_CONTEXT)))}
     try:
-        return kind({**watch, **config, "error_cb": problems.heard, "logger": _ClientLog()})
+        return kind({**watch, **config, "error_cb": problems.heard, "logger": log})
     except (KafkaException, TypeError, ValueError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         raise ConfigurationError(
@@ -61,8 +67,17 @@ class _ClientLog:
     experimental is for us to know.
     """
 
+    def __init__(self, *, debug: bool, topic_ids: TopicIds | None) -> None:
+        """``debug`` tells that the user has asked for lines of debugging; otherwise we have."""
+        self._debug = debug
+        self._topic_ids = topic_ids
+
     def log(self, level: int, pattern: str, facility: str, name: str, text: str) -> None:
         """Take one line; called inside the client's ``poll``."""
+        if self._topic_ids is not None:
+            self._topic_ids.heard(text)
+        if level <= logging.DEBUG and not self._debug:
+            return
         if facility in _TOLD_OTHERWISE or (facility == "CONFWARN" and "gapless" in text):
             level = logging.DEBUG
         LOG.log(min(level, logging.WARNING), pattern, facility, name, text)

@@ -6,6 +6,7 @@ It neither decides what to commit nor when; it tells which partitions come and g
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut
 from kafka_notify.drivers.confluent_errors import SETTLING, Problems, commit_error
 from kafka_notify.drivers.confluent_health import Health
+from kafka_notify.drivers.confluent_topic_ids import TopicIds
 from kafka_notify.errors import (
     AssignmentLost,
     BrokerUnavailable,
@@ -35,6 +37,8 @@ from kafka_notify.errors import (
     ConsumerFenced,
 )
 from kafka_notify.native import time
+
+LOG = logging.getLogger(__name__)
 
 _RECONNECTED_S = 0.05  # below reconnect.backoff.ms: whoever answers sooner was asked once
 
@@ -50,6 +54,7 @@ class KafkaConsumer:
         client: Consumer,
         *,
         health: Health,
+        topic_ids: TopicIds,
         group: str,
         address: str,
         problems: Problems,
@@ -60,6 +65,7 @@ class KafkaConsumer:
         self._maybe_client: Consumer | None = client
         self._committer = Committer(client, timeout_s=commit_timeout_s)
         self._health = health
+        self._topic_ids = topic_ids
         self._group = group
         self._address = address
         self._problems = problems
@@ -71,6 +77,7 @@ class KafkaConsumer:
         self._failure: BaseException | None = None
         self._calling_back = False
         self._put_off: list[Callable[[], None]] = []
+        self._on_assigned: OnPartitions = _ignore
         self._on_lost: OnPartitions = _ignore
 
     @property
@@ -102,7 +109,10 @@ class KafkaConsumer:
 
         def revoked(_client: Consumer, found: list[TopicPartition]) -> None:
             partitions = _partitions(found)
-            self._call(on_revoked, partitions)
+            renewed = self._topic_ids.renewed(partitions)
+            if renewed:
+                self._call(self._lose_renewed, renewed)
+            self._call(on_revoked, [one for one in partitions if one not in renewed])
             self._forget(partitions)
 
         def lost(_client: Consumer, found: list[TopicPartition]) -> None:
@@ -111,7 +121,7 @@ class KafkaConsumer:
             self._call(on_lost, partitions)
 
         self._subscribed = True
-        self._on_lost = on_lost
+        self._on_assigned, self._on_lost = on_assigned, on_lost
         self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def _forget(self, partitions: Iterable[Partition]) -> None:
@@ -156,10 +166,44 @@ class KafkaConsumer:
                 records = [record for record in records if record.where not in self._left]
                 more = [record for record in more if record.where in self._assigned]
             records += more
+        records = self._without_renewed(records)
         if not records:
             self._raise_failure()
             self._raise_if_stuck()
         return records
+
+    def _without_renewed(self, records: list[Record]) -> list[Record]:
+        """Begin with topics that were made anew; return the records of the others."""
+        renewed = self._topic_ids.renewed(self._assigned)
+        self._topic_ids.forget()
+        if not renewed:
+            return records
+        self._lose_renewed(renewed)
+        try:
+            for topic, number in renewed:
+                self._client.seek(TopicPartition(topic, number, 0))
+        except KafkaException as error:
+            raise BrokerUnavailable(
+                f"group {self._group} at {self._address}: topics that were made anew could not be "
+                f"read from their start: {error.args[0].str()}"
+            ) from error
+        self._call(self._on_assigned, renewed)
+        return [one for one in records if one.where not in renewed]
+
+    def _lose_renewed(self, renewed: Sequence[Partition]) -> None:
+        """End with partitions of deleted topics: what was taken of them is lost with them.
+
+        A commit that was under way to one may have reached the new one of that name: the start is
+        committed before anything of it is read.
+        """
+        LOG.warning(
+            "Group %s at %s: topics were deleted and made anew, and are read from their start: %s",
+            self._group,
+            self._address,
+            ", ".join(sorted({one.topic for one in renewed})),
+        )
+        self._on_lost(renewed)
+        self.commit(dict.fromkeys(renewed, 0))
 
     def _raise_if_stuck(self) -> None:
         what = ""
