@@ -15,6 +15,7 @@ executor, url, topic = sys.argv[1:4]
 first, count = map(int, sys.argv[4:6])
 if executor == "eventlet":
     import eventlet
+    import eventlet.tpool
 
     eventlet.monkey_patch()
 
@@ -45,10 +46,13 @@ def main() -> None:
 
         with Ticker().counted("send"):
             send(notifier)
+        # Not here, where the hub would stand still, and what our threads log would not be written.
+        order = eventlet.tpool.execute(sys.stdin.readline)
     else:
         send(notifier)
         print("send 0 0", flush=True)
-    if sys.stdin.readline() != "end\n":
+        order = sys.stdin.readline()
+    if order != "end\n":
         os.kill(os.getpid(), signal.SIGKILL)
     transport.cleanup()
 
