@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import urllib.error
@@ -96,11 +97,11 @@ def test_ready_when_listening(
 
 def test_alive_while_kafka_is_away(port: int) -> None:
     """Waiting for Kafka is not what a restart would mend."""
-    url = "kafka://127.0.0.1:9/?connect_timeout=10"
+    url = f"kafka://127.0.0.1:9/?connect_timeout={TIMEOUT_S}"
     with Running("listen", "--url", url, "--health-port", port) as listen:
         eventually(lambda: ask(port, "/live") == (200, "ok\n"), TIMEOUT_S, "an answer")
         assert ask(port, "/ready") == (503, "not listening yet\n")
-        assert listen.end().code == 3
+        listen.interrupt(signal.SIGTERM)
 
 
 def test_not_alive_while_the_output_is_stuck(
