@@ -12,6 +12,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Nodes:
             service: f"127.0.0.1:{self._port(service, spec['ports'][0].split(':')[1])}"
             for service, spec in self.services.items()
         }
+        self._environments = {service: self._environment(service) for service in self.services}
 
     def _port(self, service: str, port: str) -> int:
         """Return the port of this machine that stands for a container's."""
@@ -83,7 +85,7 @@ class Nodes:
                     "setup",
                     *(f"--{name}-configs-dir={folder}" for name, folder in folders.items()),
                 ),
-                env=self._environment(service),
+                env=self._environments[service],
                 stdout=log,
                 stderr=log,
                 timeout=_TIMEOUT_S,
@@ -121,8 +123,8 @@ def running(name: str, work: Path, **variables: str) -> Iterator[Nodes]:
     with ExitStack() as stack:
         nodes = Nodes(name, work, **variables)
         stack.callback(nodes.close)
-        for service in nodes.services:
-            nodes.start(service)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(nodes.start, nodes.services))
         yield nodes
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import kafka_notify
 from kafka_notify import options
-from kafka_notify.errors import BrokerError, BrokerRefused, BrokerUnavailable
+from kafka_notify.errors import BrokerRefused, BrokerUnavailable
 from tests.examples.compose import FOLDER, Nodes, running
 from tests.waiting import eventually
 
@@ -63,13 +63,13 @@ def exchange(new: Callable[[], kafka_notify.NotificationTransport], topic: str) 
         listener.wait()
 
 
-PATIENT = "delivery=confirm&connect_timeout=30&start_timeout=300&confirm_timeout=300"
+PATIENT = "delivery=confirm&start_timeout=300&confirm_timeout=300&connect_timeout="
 
 
 def test_one_node(tmp_path: Path, unique: str) -> None:
     """A notification goes there and back."""
     with running("one-node.yaml", tmp_path) as nodes:
-        url = f"kafka://{nodes.bootstrap['kafka']}/?{PATIENT}"
+        url = f"kafka://{nodes.bootstrap['kafka']}/?{PATIENT}30"
         new = lambda: kafka_notify.get_notification_transport(url=url)  # noqa: E731
         await_kafka(nodes, new)
         exchange(new, unique)
@@ -78,7 +78,7 @@ def test_one_node(tmp_path: Path, unique: str) -> None:
 def test_three_nodes(tmp_path: Path, unique: str) -> None:
     """Three replicas of everything, and nothing is out of reach when a node is lost."""
     with running("three-nodes.yaml", tmp_path) as nodes:
-        url = f"kafka://{','.join(nodes.bootstrap.values())}/?{PATIENT}"
+        url = f"kafka://{','.join(nodes.bootstrap.values())}/?{PATIENT}30"
         new = lambda: kafka_notify.get_notification_transport(url=url)  # noqa: E731
         await_kafka(nodes, new)
         exchange(new, unique)
@@ -95,10 +95,12 @@ def test_secured(tmp_path: Path, unique: str) -> None:
     with running("secured.yaml", tmp_path, KAFKA_PASSWORD=PASSWORD) as nodes:
         address = nodes.bootstrap["kafka"]
 
-        def new(password: str = PASSWORD, **wrong: str) -> kafka_notify.NotificationTransport:
+        def new(
+            password: str = PASSWORD, connect_timeout: float = 30, **wrong: str
+        ) -> kafka_notify.NotificationTransport:
             sample = (FOLDER.parents[1] / "etc/secured.conf.sample").read_text()
             values = {
-                "transport_url": f"kafka://nova:{password}@{address}/?{PATIENT}",
+                "transport_url": f"kafka://nova:{password}@{address}/?{PATIENT}{connect_timeout}",
                 "security_protocol": "SASL_SSL",
                 "sasl_mechanism": "PLAIN",
                 "ssl_cafile": str(made / "ca.pem"),
@@ -115,8 +117,15 @@ def test_secured(tmp_path: Path, unique: str) -> None:
 
         await_kafka(nodes, new)
         exchange(new, unique)
-        with new("wrong") as transport, pytest.raises(BrokerRefused):
+        # Who is refused tries again until its time is out.
+        with (
+            new("wrong", connect_timeout=5) as transport,
+            pytest.raises(BrokerRefused, match="Invalid username or password"),
+        ):
             transport.check_connection()
         # Without the authority's certificate nobody is believed to be Kafka.
-        with new(ssl_cafile="") as transport, pytest.raises(BrokerError):
+        with (
+            new(connect_timeout=5, ssl_cafile="") as transport,
+            pytest.raises(BrokerRefused, match="certificate verify failed"),
+        ):
             transport.check_connection()
