@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# (driver, [(host, port, user, password)…], vhost, options)
-Parsed = tuple[str, list[tuple[str, int, str | None, str | None]], str, dict[str, str]]
+# Each is host, port, user, password.
+Hosts = list[tuple[str, int, str | None, str | None]]
+# Driver, hosts, vhost, options.
+Parsed = tuple[str, Hosts, str, dict[str, str]]
 
 ELSEWHERE = "198.51.100.10"  # an address for documentation: nobody is there
 AWKWARD = "p@ss:w/rd %#?\\\"'*[]&+"
-_OWN_RABBIT = [("127.0.0.1", 5672, "stackrabbit", "rabbitpw")]
+OWN_RABBIT: Hosts = [("127.0.0.1", 5672, "stackrabbit", "rabbitpw")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Configuration:
         broker: Whether the plug-in runs one.
     """
 
-    rpc: list[tuple[str, int, str, str]] = field(default_factory=lambda: _OWN_RABBIT)
+    rpc: Hosts = field(default_factory=lambda: OWN_RABBIT)
     notifications: Callable[[int], Parsed]
     broker: bool = True
     local_conf: dict[str, str] = field(default_factory=dict)
@@ -54,7 +56,7 @@ CONFIGURATIONS = {
         local_conf={"NOTIFY_DRIVER": "kafka"},
     ),
     "both-on-rabbit": Configuration(
-        notifications=lambda _: ("rabbit", _OWN_RABBIT, "notify", {}),
+        notifications=lambda _: ("rabbit", OWN_RABBIT, "notify", {}),
         broker=False,
         local_conf={"NOTIFY_SERVICE": "rabbit", "NOTIFY_VHOST": "notify"},
     ),

@@ -43,7 +43,8 @@ def missing(devstack: str) -> str:
         return "only root can make namespaces"
     if not Path("/etc/systemd/system").is_dir():
         return "this machine has no systemd, whose folder of units a stage needs"
-    for tool in ("unshare", "nsenter", "setpriv", "sudo", "ss", "lsb_release", "curl"):
+    tools = ("unshare", "nsenter", "setpriv", "sudo", "ss", "lsb_release", "curl")
+    for tool in (*tools, "systemd-analyze"):
         if shutil.which(tool) is None:
             return f"{tool} is not installed"
     try:

@@ -19,7 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.devstack.configurations import CONFIGURATIONS, urls_read_by_oslo_messaging
+from tests.devstack.configurations import (
+    CONFIGURATIONS,
+    OWN_RABBIT,
+    Hosts,
+    Parsed,
+    urls_read_by_oslo_messaging,
+)
 from tests.devstack.stage import SERVICES, Stage, missing
 from tests.waiting import eventually
 
@@ -73,6 +79,16 @@ def ports() -> Ports:
     return find
 
 
+def assert_urls(stage: Stage, *, rpc: Hosts = OWN_RABBIT, notifications: Parsed) -> None:
+    """Fail if a service's file has not both URLs as oslo.messaging reads them."""
+    found = stage.urls()
+    assert sorted(found) == sorted(SERVICES)
+    for service, urls in found.items():
+        cell = "nova_cell1" if service in ("nova-cpu", "nova_cell1") else ""
+        read = [urls_read_by_oslo_messaging(url) for url in urls]
+        assert read == [("rabbit", rpc, cell, {}), notifications], service
+
+
 def exchange(stage: Stage, topic: str, *, losses: bool = False) -> list[str]:
     """Send by each service's file and receive; return who has sent what arrived."""
     done = subprocess.run(
@@ -113,10 +129,7 @@ def test_configuration(stages: NewStage, ports: Ports, unique: str, name: str) -
         **case.local_conf,
     )
     stage.succeed("stack")
-    for service, (rpc, notifications) in stage.urls().items():
-        cell = "nova_cell1" if service in ("nova-cpu", "nova_cell1") else ""
-        assert urls_read_by_oslo_messaging(rpc) == ("rabbit", case.rpc, cell, {}), service
-        assert urls_read_by_oslo_messaging(notifications) == case.notifications(int(port)), service
+    assert_urls(stage, rpc=case.rpc, notifications=case.notifications(int(port)))
     assert (stage.pid() is not None) == case.broker
     if case.broker:
         # Upstream's driver loses what is sent while its listener starts, and gets it anew.
@@ -139,6 +152,8 @@ def test_remote_broker(stages: NewStage, unique: str) -> None:
         stage.local_conf(commands="disable_service kafka", NOTIFY_HOST=host, NOTIFY_PORT=port)
         stage.succeed("stack")
         assert stage.pid() is None
+        hosts: Hosts = [(host, int(port), None, None)]
+        assert_urls(stage, notifications=("kafka-notify", hosts, "", {}))
         assert exchange(stage, unique) == sorted(SERVICES)
         stage.succeed("unstack")
         stage.succeed("clean")
@@ -164,6 +179,10 @@ def test_life(stages: NewStage, ports: Ports, jars: Path, unique: str) -> None:
     )
     assert stage.run("python3", "-m", "venv", str(venv)).returncode == 0
     stage.succeed("stack")
+    # systemd itself, for which there is a stand-in, understands every line of the unit.
+    unit = "/etc/systemd/system/devstack@kafka.service"
+    read = stage.run("systemd-analyze", "verify", "--man=no", unit)
+    assert (read.returncode, read.stdout) == (0, "")
     # By what the plug-in has installed for the services, and as the user that they run as.
     worker = shutil.copy(EXCHANGE, stage.folder)
     files = map(str, stage.conf_files.values())
@@ -317,9 +336,9 @@ def test_three_nodes(stages: NewStage, ports: Ports, unique: str) -> None:
     with ThreadPoolExecutor() as pool:
         for output in pool.map(lambda stage: stage.succeed("stack"), nodes[1:]):
             assert "Kafka answers at" in output
-    expected = [("127.0.0.1", int(port), None, None) for port in clients]
-    for _, notifications in nodes[0].urls().values():
-        assert urls_read_by_oslo_messaging(notifications) == ("kafka-notify", expected, "", {})
+    hosts: Hosts = [("127.0.0.1", int(port), None, None) for port in clients]
+    for stage in nodes:
+        assert_urls(stage, notifications=("kafka-notify", hosts, "", {}))
     assert exchange(nodes[0], unique) == sorted(SERVICES)
 
     gone = nodes[2].pid()
