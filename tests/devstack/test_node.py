@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 
@@ -110,3 +111,25 @@ def test_new_cluster_ids(bash: Bash) -> None:
     ids = done.stdout.split()
     assert len(set(ids)) == 40
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", one) for one in ids)
+
+
+def test_voters_that_are_missing(bash: Bash) -> None:
+    """A node waits for as many others as make a majority with it, and never for itself."""
+
+    def missing(*others: str) -> str:
+        voters = ["0@127.0.0.1:9", *(f"{id_}@{host}" for id_, host in enumerate(others, 1))]
+        done = bash(
+            "resolve_kafka_node; _missing_voters",
+            KAFKA_QUORUM_VOTERS=",".join(voters) if others else "",
+            KAFKA_NODE_ID="0",
+            KAFKA_CONTROLLER_PORT="9",
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    absent = ("127.0.0.1:7", "127.0.0.1:13")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        present = f"127.0.0.1:{server.getsockname()[1]}"
+        assert missing() == ""
+        assert missing(present, absent[0]) == ""
+        assert missing(*absent) == f"1@{absent[0]}, 2@{absent[1]}"

@@ -296,7 +296,7 @@ def test_stops(stages: NewStage, ports: Ports, local_conf: dict[str, str], messa
 
 
 def test_a_broker_that_does_not_start(stages: NewStage, ports: Ports) -> None:
-    """Its log is shown, and nothing is left that systemd would start again and again."""
+    """Its log is shown, and nothing is left that systemd would start again."""
     port, controller_port = ports(2)
     stage = stages()
     stage.local_conf(
