@@ -14,20 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
+import kafka_notify
 from tests.cli.commands import TIMEOUT_S, Running
 from tests.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.functional)])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture
+def url() -> Iterator[str]:
     """Yield the URL of a cluster that other processes reach."""
-    if request.param == "real":
-        yield request.getfixturevalue("kafka").url()
-        return
-    import kafka_notify
-
     with kafka_notify.get_notification_transport(url="embedded://") as transport:
         transport.check_connection()
         yield f"kafka://{transport.address}/"
