@@ -42,7 +42,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
             archive.add(libs.parent, release)
     (folder / "page.html").write_text("no such file, says the mirror\n")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
