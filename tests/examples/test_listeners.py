@@ -7,26 +7,25 @@ import shlex
 import signal
 import socket
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-import kafka_notify
 from tests.cli.commands import TIMEOUT_S, Running
 from tests.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+pytestmark = pytest.mark.functional
+
+
 @pytest.fixture
-def url() -> Iterator[str]:
-    """Yield the URL of a cluster that other processes reach."""
-    with kafka_notify.get_notification_transport(url="embedded://") as transport:
-        transport.check_connection()
-        yield f"kafka://{transport.address}/"
+def url(kafka: Any) -> str:
+    """Return the URL of a Kafka."""
+    return kafka.url()
 
 
 def test_command_of_the_unit(url: str, unique: str, tmp_path: Path) -> None:
