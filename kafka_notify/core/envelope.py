@@ -9,6 +9,7 @@ without the envelope, from old fleets, are read too.
 from __future__ import annotations
 
 import json
+import marshal
 import math
 from typing import Any
 
@@ -39,7 +40,7 @@ def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
     try:
         inner = orjson.dumps(whole, default, _OPTIONS)
         # orjson writes NaN and the infinities as null, without a word.
-        if b"null" in inner and not _is_finite(whole):
+        if b"null" in inner and _may_hold_infinity(whole) and not _is_finite(whole):
             raise ValueError(_NOT_FINITE)
         text = inner.decode()
     except (TypeError, ValueError):
@@ -139,6 +140,19 @@ def _loads(text: str | bytes, *, exactly: bool) -> Any:
             return second(text)
         except (ValueError, RecursionError):
             raise UndecodableRecord(f"not JSON: {error}") from error
+
+
+def _may_hold_infinity(whole: dict[str, Any]) -> bool:
+    """Tell, quickly, whether a float in it may be NaN or infinite: true at times where none is.
+
+    marshal writes a float as its eight bytes, the last of which is then 0x7f or 0xff: bytes that
+    text hardly ever has. Walking through a notification takes three times as long.
+    """
+    try:
+        flat = marshal.dumps(whole)
+    except ValueError:  # other types than Python's own
+        return True
+    return b"\x7f" in flat or b"\xff" in flat
 
 
 def _is_finite(value: Any) -> bool:

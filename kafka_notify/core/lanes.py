@@ -33,9 +33,7 @@ class Unit:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
-        self.keys: frozenset[LaneKey] = frozenset(
-            (record.topic, record.key) for record in records if record.key is not None
-        )
+        self.keys: tuple[LaneKey, ...] = _keys_of(records)
         self.epoch = 0
         self.todo: Any = None
         self.attempt = 1
@@ -53,6 +51,15 @@ class Unit:
         for record in self.records:
             offsets[record.where] = record.offset + 1
         return offsets
+
+
+def _keys_of(records: Sequence[Record]) -> tuple[LaneKey, ...]:
+    if len(records) == 1:
+        record = records[0]
+        return () if record.key is None else ((record.topic, record.key),)
+    return tuple(
+        {(record.topic, record.key): None for record in records if record.key is not None}
+    )
 
 
 class Lanes:

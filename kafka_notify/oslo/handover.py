@@ -130,6 +130,14 @@ class Handover:
         if self.redelivery is not None:
             self.redelivery.close(timeout_s)
 
+    @property
+    def patience_s(self) -> float:
+        """For ever: who runs what is ready is oslo.messaging's business."""
+        return float("inf")
+
+    def spread(self) -> None:
+        """Do nothing."""
+
     def tell_stuck(self) -> None:
         """Report the endpoints that take too long."""
         if self._stuck is not None:

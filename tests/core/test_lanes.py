@@ -39,7 +39,7 @@ def test_any_order_of_completion_keeps_each_keys_order(batches, data):
             ran += 1
             ready = lanes.finish(done)
         for unit in ready:
-            assert all(not (unit.keys & other.keys) for other in running)
+            assert all(not set(unit.keys).intersection(other.keys) for other in running)
             running.append(unit)
     assert ran == len(units)
     assert all(offsets == sorted(offsets) for offsets in seen.values())
