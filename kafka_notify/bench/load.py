@@ -26,7 +26,8 @@ def make_topic(brokers: str, topic: str, *, partitions: int) -> None:
 
 def delete_topic(brokers: str, topic: str) -> None:
     """Delete a topic, so that its records do not take up the disk."""
-    AdminClient({"bootstrap.servers": brokers}).delete_topics([topic])[topic].result(WAIT_S)
+    admin = AdminClient({"bootstrap.servers": brokers})  # held until it has answered
+    admin.delete_topics([topic])[topic].result(WAIT_S)
 
 
 def fill(

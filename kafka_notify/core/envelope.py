@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import marshal
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -30,7 +31,7 @@ _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 20  # the shortest that orjson rounds, read with _ZEROS for its digits
 
 
-def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
+def encode(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
     """Return the record value of a notification's fields and its context.
 
     Raises SerializationError that names the path of what JSON cannot hold.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from kafka_notify.core.context import UnsafeContext, safe_context
 from kafka_notify.core.events import ContextOmitted
+from kafka_notify.core.message_id import new_message_id
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
 from kafka_notify.errors import ConfigurationError, DriverNotFound
 from kafka_notify.runtime.retry import check_retry
@@ -23,6 +23,10 @@ NAMESPACE = "kafka_notify.notify_drivers"
 DEFAULT_DRIVER = "messagingv2"
 
 _LOG = logging.getLogger("kafka_notify")
+
+_now = datetime.datetime.now
+_UTC = datetime.timezone.utc
+_OFFSET_LENGTH = len("+00:00")
 
 
 class NotifyDriver(Protocol):
@@ -77,7 +81,8 @@ class Notifier:
         self.publisher_id = publisher_id
         self.retry: int | None = configured.retry if retry is None else retry
         check_retry(self.retry)
-        self._serializer = serializer or NoOpSerializer()
+        plain = serializer is None or type(serializer) is NoOpSerializer
+        self._serializer = None if plain else serializer
         self._topics = _checked_topics(configured.topics if topics is None else topics)
         self._driver_names = _driver_names(driver, configured.driver)
         self._drivers: list[NotifyDriver] = [
@@ -147,15 +152,17 @@ class Notifier:
     def _notify(self, ctxt: Any, event_type: str, payload: Any, priority: str) -> None:
         if not self._drivers:
             return
-        serialized = self._serializer.serialize_entity(ctxt, payload)
-        context = self._serializer.serialize_context(self._safe(ctxt))
+        context = self._safe(ctxt)
+        if self._serializer is not None:
+            payload = self._serializer.serialize_entity(ctxt, payload)
+            context = self._serializer.serialize_context(context)
         message = {
-            "message_id": str(uuid.uuid4()),
+            "message_id": new_message_id(),
             "publisher_id": self.publisher_id,
             "event_type": event_type,
             "priority": priority,
-            "payload": serialized,
-            "timestamp": str(datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)),
+            "payload": payload,
+            "timestamp": str(_now(_UTC))[:-_OFFSET_LENGTH],
         }
         if len(self._drivers) == 1:
             self._drivers[0].notify(context, message, priority, self.retry)
@@ -176,6 +183,8 @@ class Notifier:
             raise first
 
     def _safe(self, ctxt: Any) -> Any:
+        if type(ctxt) is dict and not ctxt:
+            return ctxt
         try:
             return safe_context(ctxt, self.transport.settings.context_fields)
         except UnsafeContext as unsafe:

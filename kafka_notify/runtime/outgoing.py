@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.errors import DeliveryError
@@ -13,8 +13,7 @@ from kafka_notify.native import threading
 OnDelivery = Callable[[DeliveryReport], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One record on its way to Kafka."""
 
     topic: str

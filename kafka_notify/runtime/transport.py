@@ -152,19 +152,15 @@ class NotificationTransport:
     ) -> list[Outgoing]:
         self._require_open()
         context = context_to_dict(ctxt)
-        fields = dict(message)
-        value = envelope.encode(fields, context)
+        value = envelope.encode(message, context)
         key = self._record_key.of(
-            publisher_id=fields.get("publisher_id"),
-            event_type=fields.get("event_type"),
-            payload=fields.get("payload"),
+            publisher_id=message.get("publisher_id"),
+            event_type=message.get("event_type"),
+            payload=message.get("payload"),
             ctxt=context,
         )
-        message_id = fields.get("message_id")
-        return [
-            Outgoing(topic=topic, key=key, value=value, message_id=message_id)
-            for topic in kafka_topics
-        ]
+        message_id = message.get("message_id")
+        return [Outgoing(topic, key, value, message_id) for topic in kafka_topics]
 
     def _kafka_topic(self, topic: str, priority: str) -> str:
         name = self._topics.get((topic, priority))
