@@ -27,6 +27,7 @@ from kafka_notify.cli.arguments import (
 )
 from kafka_notify.cli.base import PlainCommand
 from kafka_notify.cli.exit_codes import ExitCode
+from kafka_notify.cli.health import Health
 from kafka_notify.cli.terminal import discard_stdout, stdout_is_read
 from kafka_notify.core.message import PRIORITIES
 from kafka_notify.errors import BrokerUnavailable
@@ -79,6 +80,13 @@ class Listen(PlainCommand):
             "included (not done by then: exit code 3), leaving the pool may take 5 more; with "
             "--count not reached, the exit code is 4",
         )
+        parser.add_argument(
+            "--health-port",
+            type=whole_number(1, 65535),
+            metavar="PORT",
+            help="answer GET /live (503 for what a restart would mend, such as an output that is "
+            "stuck) and GET /ready (200 from 'Listening' on) there, on all addresses, for probes",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -89,7 +97,10 @@ class Listen(PlainCommand):
         overrides = {**_IN_ORDER, **(_ONE_AT_A_TIME if parsed_args.pool else _ONLY_LOOKING)}
         if parsed_args.from_beginning:
             overrides["group_start"] = "beginning"
-        with transport_of(parsed_args, deadline=deadline, **overrides) as transport:
+        with (
+            _Watch(parsed_args.health_port) as watch,
+            transport_of(parsed_args, deadline=deadline, **overrides) as transport,
+        ):
             topics = topics_of(parsed_args.topic, transport)
             printer = _Printer(parsed_args)
             listener = kafka_notify.get_notification_listener(
@@ -100,6 +111,7 @@ class Listen(PlainCommand):
             )
             printer.on_done = listener.stop
             _start(listener, deadline)
+            watch.begin(listener)
             self.terminal.say(
                 f"Listening to {', '.join(topics)} at {transport.address}, pool {pool}"
                 + ("" if parsed_args.pool else " (its own)")
@@ -113,6 +125,32 @@ class Listen(PlainCommand):
         if printer.problem:
             self.app.LOG.error("stdout: %s", printer.problem)
         return printer.exit_code
+
+
+class _Watch:
+    """Tells probes how the listener is, from the start of the command on, if there is a port."""
+
+    def __init__(self, port: int | None) -> None:
+        self._listener: kafka_notify.NotificationListener | None = None
+        self._health = None if port is None else Health(port, self._problems)
+
+    def _problems(self) -> list[str]:
+        return [] if self._listener is None else self._listener.problems()
+
+    def begin(self, listener: kafka_notify.NotificationListener) -> None:
+        """Say from now on how this listener, which has started, is."""
+        self._listener = listener
+        if self._health is not None:
+            self._health.ready()
+
+    def __enter__(self) -> _Watch:
+        if self._health is not None:
+            self._health.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._health is not None:
+            self._health.__exit__(*exc)
 
 
 def _start(listener: kafka_notify.NotificationListener, deadline: float) -> None:

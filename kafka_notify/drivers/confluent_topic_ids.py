@@ -17,7 +17,7 @@ from kafka_notify.core.message import Partition
 DEBUG_CONTEXT = "topic"
 """What librdkafka's key ``debug`` has to hold, so that the line is written."""
 
-_CHANGED = re.compile(r"Topic (?P<topic>\S+) changed id from (?P<before>\S+) to \S+$")
+_CHANGED = re.compile(r"Topic (?P<topic>\S+) changed id from (?P<before>\S+) to (?P<after>\S+)$")
 _NONE = frozenset("A=")  # of which the text of no id is made
 
 
@@ -25,13 +25,20 @@ class TopicIds:
     """Takes a consumer's log lines. Threads: the one that polls the client."""
 
     def __init__(self) -> None:
+        self._known: dict[str, str] = {}
         self._renewed: set[str] = set()
 
     def heard(self, text: str) -> None:
         """Take one line of the client's log."""
         found = _CHANGED.search(text)
-        if found is not None and not _NONE.issuperset(found["before"]):
-            self._renewed.add(found["topic"])
+        # A broker that does not know the topic, or not yet, answers without an id.
+        if found is None or _is_none(found["after"]):
+            return
+        topic, before, after = found.groups()
+        known = self._known.get(topic, before)
+        self._known[topic] = after
+        if not _is_none(known) and known != after:
+            self._renewed.add(topic)
 
     def renewed(self, partitions: Collection[Partition]) -> list[Partition]:
         """Return those of these partitions whose topic was made anew since ``forget``."""
@@ -42,3 +49,7 @@ class TopicIds:
     def forget(self) -> None:
         """Begin anew: all that was told has been heeded."""
         self._renewed.clear()
+
+
+def _is_none(topic_id: str) -> bool:
+    return _NONE.issuperset(topic_id)

@@ -28,6 +28,7 @@ from kafka_notify.runtime.transport import NotificationTransport
 
 _POLL_S = 1.0  # one poll without anything; the server polls again
 _CLOSE_S = 10.0  # what leaving a group may take beyond the drain
+_FAILED_S = 1.0  # what the thread of a start that has failed may take to end
 
 
 class Incoming(base.IncomingMessage):
@@ -113,6 +114,10 @@ class PollListener(base.PollStyleListener):
             _call_at_exit(weakref.WeakMethod(self.cleanup))
         except BaseException:
             self._intake.ask_to_stop()  # also if it goes on, as after an eventlet.Timeout
+            aside(self._intake.join, _FAILED_S)
+            if self._intake.is_alive():
+                # Endpoints may be at work already, and nobody else holds this listener now.
+                _call_at_exit(lambda: self.cleanup)
             raise
 
     def after_fork_in_child(self) -> None:

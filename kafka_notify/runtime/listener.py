@@ -27,6 +27,7 @@ from kafka_notify.runtime.stuck import Stuck
 from kafka_notify.runtime.transport import NotificationTransport
 from kafka_notify.runtime.workers import Workers
 
+_FAILED_S = 1.0  # what the thread of a start that has failed may take to end
 _CLOSE_S = 10.0  # what leaving a group may take beyond the drain; the client bounds it by itself
 
 
@@ -107,9 +108,16 @@ class NotificationListener:
                 batch=self._batch,
                 hands=self._workers,
             )
-            self._intake.start()
+            # Before the start, which a signal may end with endpoints at work already.
             atexit.register(self._leave)
             self._withdraw = call_at_worker_exit(self._leave, turn=LISTENERS_TURN)
+            try:
+                self._intake.start()
+            except Exception:
+                self._intake.join(_FAILED_S)
+                if not self._intake.is_alive():
+                    self._release(0)
+                raise
 
     def _new_workers(self, override_pool_size: int | None) -> Workers:
         transport = self._transport

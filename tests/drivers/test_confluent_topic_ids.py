@@ -11,16 +11,21 @@ from kafka_notify.drivers.confluent_topic_ids import TopicIds
 OURS = [Partition("nova.info", 1), Partition("nova.info", 0), Partition("other.info", 0)]
 
 
-def line(topic: str, before: str) -> str:
+NONE = "AAAAAAAAAAAAAAAAAAAAAA"
+FIRST = "b5FdfjWZQxGSb4dj5M0wFw"
+SECOND = "Z+/GZxcxR5SgleLQhpM+ig"
+
+
+def line(topic: str, before: str, after: str = SECOND) -> str:
     """Return what librdkafka writes."""
-    return f"[thrd:main]: Topic {topic} changed id from {before} to Z+/GZxcxR5SgleLQhpM+ig"
+    return f"[thrd:main]: Topic {topic} changed id from {before} to {after}"
 
 
 def test_partitions_of_a_topic_with_another_id() -> None:
     """They are told until that is heeded."""
     ids = TopicIds()
     assert ids.renewed(OURS) == []
-    ids.heard(line("nova.info", "b5FdfjWZQxGSb4dj5M0wFw"))
+    ids.heard(line("nova.info", FIRST))
     assert ids.renewed(OURS) == [Partition("nova.info", 0), Partition("nova.info", 1)]
     assert ids.renewed(OURS[2:]) == []
     ids.forget()
@@ -30,7 +35,7 @@ def test_partitions_of_a_topic_with_another_id() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        line("nova.info", "AAAAAAAAAAAAAAAAAAAAAA"),
+        line("nova.info", NONE),
         "[thrd:main]: Topic nova.info [0] Leader 0 Epoch 0",
         "",
     ],
@@ -40,3 +45,20 @@ def test_other_lines(text: str) -> None:
     ids = TopicIds()
     ids.heard(text)
     assert ids.renewed(OURS) == []
+
+
+def test_a_topic_whose_id_is_not_known_for_a_while() -> None:
+    """An answer without the id, from a broker that does not know the topic, changes nothing."""
+    ids = TopicIds()
+    for before, after in ((NONE, FIRST), (FIRST, NONE), (NONE, FIRST)):
+        ids.heard(line("nova.info", before, after))
+        assert ids.renewed(OURS) == []
+
+
+def test_a_topic_that_is_away_in_between() -> None:
+    """What has another id when it is back was made anew."""
+    ids = TopicIds()
+    for before, after in ((NONE, FIRST), (FIRST, NONE), (NONE, SECOND)):
+        assert ids.renewed(OURS) == []
+        ids.heard(line("nova.info", before, after))
+    assert ids.renewed(OURS) == [Partition("nova.info", 0), Partition("nova.info", 1)]

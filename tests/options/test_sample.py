@@ -18,22 +18,23 @@ from kafka_notify.core.url import TransportURL
 ETC = Path(__file__).parents[2] / "etc"
 
 
-def test_sample_is_current() -> None:
-    """etc/kafka-notify.conf.sample is what `tox -e genconfig` would write now."""
+@pytest.mark.parametrize("name", ["kafka-notify", "listener", "notifier", "secured"])
+def test_sample_is_current(name: str) -> None:
+    """Each etc/*.conf.sample is what `tox -e genconfig` would write now."""
     if not metadata.entry_points(group="oslo.config.opts", name="kafka_notify"):
         pytest.skip("kafka-notify is not installed, so oslo.config cannot find its options")
     conf = cfg.ConfigOpts()
     generator.register_cli_opts(conf)
     conf(
         [],
-        default_config_files=[str(ETC / "oslo-config-generator" / "kafka-notify.conf")],
+        default_config_files=[str(ETC / "oslo-config-generator" / f"{name}.conf")],
         default_config_dirs=[],
     )
     written = io.StringIO()
 
     generator.generate(conf, written)
 
-    assert written.getvalue() == (ETC / "kafka-notify.conf.sample").read_text()
+    assert written.getvalue() == (ETC / f"{name}.conf.sample").read_text()
 
 
 def test_every_line_of_the_sample_is_legal(tmp_path: Path) -> None:

@@ -209,3 +209,52 @@ print("threads", [thread.name for thread in threading.enumerate()])
     process = start("-c", program, url, unique, 10)
     assert process.end() == 0, process.log
     assert process.lines("threads ") == ["['MainThread']"]
+
+
+ENDED_IN_START = """
+import os, signal, sys, threading
+import kafka_notify
+from kafka_notify.runtime.starting import Starting
+kafka_notify.exit_cleanly_on()
+begun = threading.Event()
+
+def wait(_self):  # the group is slow to come to rest, and the signal comes meanwhile
+    begun.wait(30)
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+
+Starting.wait = wait
+
+class Endpoint:
+    def info(self, _ctxt, _publisher, _event_type, payload, _metadata):
+        print("begun", flush=True)
+        begun.set()
+        threading.Event().wait(1)
+        print("done", flush=True)
+
+def listen(url, topic):
+    transport = kafka_notify.get_notification_transport(url=url)
+    listener = kafka_notify.get_notification_listener(
+        transport, [kafka_notify.Target(topic=topic)], [Endpoint()], pool=topic)
+    listener.start()
+    print("started", flush=True)
+    listener.wait()
+
+listen(sys.argv[1], sys.argv[2])
+"""
+
+
+def test_a_start_that_a_signal_ends(
+    brisk: Kafka, bare_brisk: BareClient, start: Start, unique: str
+) -> None:
+    """What an endpoint has begun meanwhile is waited for, and committed."""
+    topic = f"{unique}.info"
+    bare_brisk.create(topic)
+    bare_brisk.send_payloads(topic, [0])
+    url = brisk.url(commit_policy="after_dispatch", group_start="beginning")
+    process = start("-c", ENDED_IN_START, url, unique)
+    assert process.end() == 128 + signal.SIGTERM, process.log
+    assert process.lines("begun") == [""]
+    assert process.lines("done") == [""]
+    assert process.lines("started") == []
+    assert bare_brisk.lag(unique, topic) == 0

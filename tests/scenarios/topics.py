@@ -13,7 +13,6 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
     KafkaException,
     Message,
     Producer,
@@ -113,17 +112,22 @@ class BareClient:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Return the next offset of each partition that the group has one for."""
-        asked = ConsumerGroupTopicPartitions(group, self._all(topic))
-        (future,) = self._admin.list_consumer_group_offsets([asked]).values()
-        found = future.result(ANSWER_S).topic_partitions
-        return {one.partition: one.offset for one in found if one.offset >= 0}
+        return {one.partition: one.offset for one in self._group_offsets(group, topic)}
 
     def note(self, group: str, topic: str) -> str:
         """Return what the group has left beside the offset of the topic's first partition."""
-        asked = ConsumerGroupTopicPartitions(group, self._all(topic))
-        (future,) = self._admin.list_consumer_group_offsets([asked]).values()
-        found = future.result(ANSWER_S).topic_partitions
+        found = self._group_offsets(group, topic)
         return next((one.metadata or "" for one in found if one.partition == 0), "")
+
+    def _group_offsets(self, group: str, topic: str) -> list[TopicPartition]:
+        # Not by the admin client: its question to a coordinator that has just come up can end the
+        # process (librdkafka 2.16).
+        consumer = Consumer({**self._config, "group.id": group})
+        try:
+            found = consumer.committed(self._all(topic), ANSWER_S)
+            return [one for one in found if one.offset >= 0]
+        finally:
+            consumer.close()
 
     def lag(self, group: str, topic: str) -> int:
         """Return how many records of the topic the group has not committed.
