@@ -225,16 +225,7 @@ class KafkaConsumer:
         if error is not None:
             self._heed(error, message.topic())
             return None
-        kind, timestamp_ms = message.timestamp()
-        return Record(
-            message.topic() or "",
-            message.partition() or 0,
-            message.offset() or 0,
-            message.key(),
-            message.value(),
-            _headers(message.headers()),
-            -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
-        )
+        return to_record(message)
 
     def _heed(self, error: KafkaError, topic: str | None) -> None:
         """Tell of an error that came in place of a record; raise when it is the end."""
@@ -440,6 +431,20 @@ class KafkaConsumer:
                 self._maybe_client = None
                 self._committer.stop()
         self._raise_failure()
+
+
+def to_record(message: Message) -> Record:
+    """Return the client's message, which is no error, as our value."""
+    kind, timestamp_ms = message.timestamp()
+    return Record(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.key(),
+        message.value(),
+        _headers(message.headers()),
+        -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+    )
 
 
 def _ignore(partitions: Sequence[Partition]) -> None:

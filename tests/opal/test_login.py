@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Kafka that asks who it is: by the URL, and by the stock broadcaster's environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from kafka_notify.broker import Cluster
+from kafka_notify.opal import KafkaBroadcast
+from kafka_notify.opal.backbone import close_all
+from tests.cli.commands import run
+
+PASSWORD = "s3cret+<pw>"
+WAIT_S = 60.0
+EVENT = json.dumps({"notifier_id": "x", "topics": ["t"], "data": 1})
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(nodes=1, sasl={"alice": PASSWORD}) as made:
+        yield made
+
+
+def there_and_back(url: str, channel: str) -> str:
+    async def main() -> str:
+        try:
+            broadcast = KafkaBroadcast(url)
+            async with broadcast.subscribe(channel) as subscriber:
+                await broadcast.publish(channel, EVENT)
+                return str((await subscriber.__anext__()).message)
+        finally:
+            await close_all()
+
+    return asyncio.run(asyncio.wait_for(main(), WAIT_S))
+
+
+def test_by_the_environment(
+    cluster: Cluster, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variables that stock servers have are enough."""
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", "SCRAM-SHA-256")
+    monkeypatch.setenv("KAFKA_PLAIN_USERNAME", "alice")
+    monkeypatch.setenv("KAFKA_PLAIN_PASSWORD", PASSWORD)
+    assert there_and_back(f"kafka://{cluster.sasl_bootstrap}", unique) == EVENT
+
+
+def test_by_the_url(cluster: Cluster, unique: str) -> None:
+    """User and password in the URL, percent-encoded."""
+    url = (
+        f"kafka://alice:s3cret%2B%3Cpw%3E@{cluster.sasl_bootstrap}"
+        "/?security_protocol=SASL_PLAINTEXT&sasl_mechanism=PLAIN"
+    )
+    assert there_and_back(url, unique) == EVENT
+
+
+def test_a_wrong_password_is_told_and_not_shown(cluster: Cluster, unique: str) -> None:
+    """The command says what the brokers say, and what to check."""
+    url = f"kafka://alice:wr0ng@{cluster.sasl_bootstrap}/?security_protocol=SASL_PLAINTEXT"
+    done = run(
+        "publish-data-update", "--url", url, "--channel", unique, "--src-url", "x",
+        "--timeout", "8",
+    )  # fmt: skip
+    assert done.code == 1
+    assert "check user and password" in done.err
+    assert "wr0ng" not in done.err
