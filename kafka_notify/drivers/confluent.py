@@ -179,18 +179,13 @@ class KafkaDriver:
         config = confluent_config.reader(
             {**self._consumer_defaults, **self._shared}, self._settings
         )
-        client = make(Consumer, config, problems=problems, health=health)
-        questions = KafkaConsumer(
-            client,
+        topic_ids = TopicIds()
+        return KafkaReader(
+            make(Consumer, config, problems=problems, health=health, topic_ids=topic_ids),
             health=health,
-            group=self._settings.consumer_group,
+            topic_ids=topic_ids,
             address=self._address,
             problems=problems,
-            commit_timeout_s=confluent_config.socket_timeout_s(config),
-            on_unsupported=None,
-        )
-        return KafkaReader(
-            client, questions, health=health, address=self._address, problems=problems
         )
 
     def _use_classic(self, group: str) -> None:

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kafka_notify.core.message import Partition, Record
-from kafka_notify.drivers.confluent_consumer import KafkaConsumer, to_record
+from kafka_notify.drivers.confluent_client import leak
+from kafka_notify.drivers.confluent_consumer import to_record
 from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.drivers.confluent_health import Health
+from kafka_notify.drivers.confluent_offsets import Offsets
+from kafka_notify.drivers.confluent_topic_ids import TopicIds
 from kafka_notify.errors import (
     BrokerUnavailable,
     ClosedError,
@@ -35,16 +38,19 @@ class KafkaReader:
     def __init__(
         self,
         client: Consumer,
-        questions: KafkaConsumer,
         *,
         health: Health,
+        topic_ids: TopicIds,
         address: str,
         problems: Problems,
     ) -> None:
-        """``questions`` asks for offsets by the same client, and closes it."""
         self._maybe_client: Consumer | None = client
-        self._questions = questions
+        self._offsets = Offsets(
+            client, problems=problems, brings_records=lambda: bool(self._assigned)
+        )
+        self._assigned: frozenset[Partition] = frozenset()
         self._health = health
+        self._topic_ids = topic_ids
         self._address = address
         self._problems = problems
         self._gone: list[Partition] = []
@@ -52,8 +58,17 @@ class KafkaReader:
     @property
     def _client(self) -> Consumer:
         if self._maybe_client is None:
-            raise ClosedError(f"the reader of {self._address} is closed")
+            raise self._closed()
         return self._maybe_client
+
+    @property
+    def _questions(self) -> Offsets:
+        if self._maybe_client is None:
+            raise self._closed()
+        return self._offsets
+
+    def _closed(self) -> ClosedError:
+        return ClosedError(f"the reader of {self._address} is closed")
 
     # --- questions
 
@@ -74,19 +89,20 @@ class KafkaReader:
         self, partitions: Sequence[Partition], timeout_s: float
     ) -> dict[Partition, int]:
         """Return the first offset of each partition."""
-        return self._questions.start_offsets(partitions, timeout_s)
+        return self._questions.starts(partitions, timeout_s)
 
     def end_offsets(
         self, partitions: Sequence[Partition], timeout_s: float
     ) -> dict[Partition, int]:
         """Return the offset that the next record of each partition will get."""
-        return self._questions.end_offsets(partitions, timeout_s)
+        return self._questions.ends(partitions, timeout_s)
 
     # --- records
 
     def read_from(self, next_offsets: Mapping[Partition, int]) -> None:
         """Read these partitions, and no others; see ``ReaderClient``."""
         self._gone = []
+        self._assigned = frozenset(next_offsets)
         self._client.assign(
             [
                 TopicPartition(where.topic, where.number, offset)
@@ -103,6 +119,7 @@ class KafkaReader:
         records = [] if first is None else self._read_all([first])
         if first is not None and limit > 1:
             records += self._read_all(client.consume(limit - 1, 0))
+        records = self._without_renewed(records)
         if not records:
             if self._gone:
                 self._raise_gone()
@@ -111,6 +128,15 @@ class KafkaReader:
                     f"reading from {self._address}: the client has lost sight of all brokers; "
                     "make the reader anew"
                 )
+        return records
+
+    def _without_renewed(self, records: list[Record]) -> list[Record]:
+        """Take what a topic that was made anew has for gone: its offsets mean other records."""
+        renewed = self._topic_ids.renewed(self._assigned)
+        self._topic_ids.forget()
+        if renewed:
+            self._gone.extend(one for one in renewed if one not in self._gone)
+            return [one for one in records if one.where not in renewed]
         return records
 
     def _read_all(self, messages: Iterable[Message]) -> list[Record]:
@@ -139,7 +165,7 @@ class KafkaReader:
         gone, self._gone = self._gone, []
         raise RecordsGone(
             f"reading from {self._address}: the next records of {', '.join(map(str, gone))} are "
-            "not there any more",
+            "not there any more: removed, or the topic was deleted and made anew",
             partitions=gone,
         )
 
@@ -147,10 +173,11 @@ class KafkaReader:
 
     def abandon(self) -> None:
         """Forget the client in a child of fork; see ``leak``."""
-        self._maybe_client = None
-        self._questions.abandon()
+        client, self._maybe_client = self._maybe_client, None
+        leak(client)
 
     def close(self) -> None:
         """Release the client."""
-        self._maybe_client = None
-        self._questions.close()
+        client, self._maybe_client = self._maybe_client, None
+        if client is not None:
+            client.close()

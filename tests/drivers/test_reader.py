@@ -147,3 +147,49 @@ def test_a_closed_reader(bench: Bench, unique: str) -> None:
     reader.close()
     with pytest.raises(ClosedError, match=bench.driver.address):
         reader.take(1, 0.1)
+
+
+@pytest.mark.parametrize("kind", [pytest.param("kafka-consumer", marks=pytest.mark.functional)])
+def test_a_topic_that_is_made_anew(bench: Bench, unique: str) -> None:
+    """Its records are others, whatever their offsets: what was next is gone, and told so."""
+    where = bench.create(unique)[0]
+    reader = bench.reader()
+    reader.read_from({where: 0})
+    write(bench, where, [b"%d" % number for number in range(5)])
+    assert len(take(reader, 5)) == 5
+    made_anew(bench, unique)
+    write(bench, where, [b"new %d" % number for number in range(20)])
+    gone: list[RecordsGone] = []
+
+    def told() -> bool:
+        try:
+            assert reader.take(500, 0.1) == []
+        except RecordsGone as error:
+            gone.append(error)
+        return bool(gone)
+
+    eventually(told, TIMEOUT_S, "the new topic to be told")
+    assert gone[0].partitions == (where,)
+    reader.read_from(reader.start_offsets([where], TIMEOUT_S))
+    assert [record.offset for record in take(reader, 20)] == list(range(20))
+
+
+def write(bench: Bench, where: Partition, values: list[bytes]) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": bench.driver.address})
+    for value in values:
+        producer.produce(where.topic, value, partition=where.number)
+    assert producer.flush(TIMEOUT_S) == 0
+
+
+def made_anew(bench: Bench, topic: str) -> None:
+    """Delete a topic and make it again."""
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({"bootstrap.servers": bench.driver.address})
+    admin.delete_topics([topic])[topic].result(TIMEOUT_S)
+    eventually(
+        lambda: not bench.admin.partition_counts([topic], TIMEOUT_S), TIMEOUT_S, "it to be gone"
+    )
+    bench.create(topic)
