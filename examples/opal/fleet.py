@@ -81,6 +81,13 @@ def call(
         return 0, None
 
 
+class HttpServer(ThreadingHTTPServer):
+    """Says nothing of those who go away without a goodbye."""
+
+    def handle_error(self, *_: object) -> None:
+        """Be silent."""
+
+
 class Opa:
     """What OPA is to a client: it keeps data by path. It is a data source, too: ``/source/…``."""
 
@@ -107,7 +114,7 @@ class Opa:
 
             do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815 - its names
 
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server = HttpServer((HOST, 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://{HOST}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

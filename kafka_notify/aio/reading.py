@@ -19,6 +19,7 @@ from kafka_notify.runtime.transport import NotificationTransport
 _MOST_RECORDS = 5_000
 _MOST_BYTES = 32 * 1024 * 1024
 _ROOM_LOOK_S = 0.5
+_AT_A_STRETCH = 32  # records that are taken without the loop's other tasks having their turn
 
 
 class Reading:
@@ -55,6 +56,7 @@ class Reading:
         self._resumed = positions
         self._reader: Reader | None = None
         self._stream = _Stream()
+        self._stretch = 0
 
     async def __aenter__(self) -> Reading:
         """Start."""
@@ -117,6 +119,10 @@ class Reading:
 
     async def __anext__(self) -> Record:
         """Return the next record; StopAsyncIteration once closed."""
+        self._stretch += 1
+        if self._stretch >= _AT_A_STRETCH:
+            self._stretch = 0
+            await asyncio.sleep(0)  # here, where a cancellation loses nothing
         bell = self._stream.bell
         while bell is not None:
             bell.silence()
@@ -131,6 +137,7 @@ class Reading:
                 return item
             if self._stream.closed:
                 break
+            self._stretch = 0
             await bell.rung()
         raise StopAsyncIteration
 

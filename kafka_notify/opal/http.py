@@ -103,7 +103,10 @@ class Http:
             self._claims(request)
         except Unauthorized as error:
             return _unauthorized(error)
-        await self._body(request)
+        try:
+            await self._body(request)
+        except _TooLarge as error:
+            return JSONResponse({"detail": str(error)}, 413)
         LOG.info("Received update report from %s", request.client)
         return JSONResponse({})
 

@@ -27,6 +27,12 @@ POLICY = 1008
 RESTART = 1012
 TRY_LATER = 1013
 
+# A client that gets on is waited for if it takes so many events, and characters, in a second.
+_SLOWEST_EVENTS = 20
+_SLOWEST_BYTES = 1024 * 1024
+_GETS_ON_S = 2.0  # networks take bursts, not frames
+_PACE_LOOK_S = 0.002
+
 Send = Callable[[str], Awaitable[None]]
 Close = Callable[[int, str], Awaitable[None]]
 
@@ -52,6 +58,7 @@ class Client:
         self.about = {"connect_time": time.time(), **about}
         self.subscriptions: dict[str, Subscription] = {}
         self.ended: tuple[int, str] | None = None
+        self.wrote_at_s = time.monotonic()
         self._send = send
         self._close = close
         self._max_events = max_events
@@ -85,6 +92,13 @@ class Client:
         else:
             self._wake.set()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether more than half of what may wait for it does."""
+        return self.ended is None and (
+            2 * len(self._frames) > self._max_events or 2 * self._bytes > self._max_bytes
+        )
+
     def end(self, code: int, reason: str) -> None:
         """Have the connection closed; what waits is dropped. The first reason counts."""
         if self.ended is not None:
@@ -117,6 +131,7 @@ class Client:
                 frame = self._frames.popleft()
                 self._bytes -= len(frame)
                 await self._send(frame)
+                self.wrote_at_s = time.monotonic()
             self._wake.clear()
             await self._wake.wait()
 
@@ -129,6 +144,8 @@ class Hub:
         self._by_topic: dict[str, dict[str, Client]] = {}
         self.delivered = 0
         self.dropped = 0
+        self._behind: set[Client] = set()
+        self._pace_s = 0.0
 
     def add(self, client: Client) -> None:
         """Take a client."""
@@ -137,6 +154,7 @@ class Hub:
     def remove(self, client: Client) -> None:
         """Forget a client, and what it has subscribed to."""
         self.clients.pop(client.id, None)
+        self._behind.discard(client)
         self.unsubscribe(client, list(client.subscriptions))
         if client.ended is not None and client.ended[0] == TRY_LATER:
             self.dropped += 1
@@ -169,6 +187,29 @@ class Hub:
                     text = text or orjson.dumps(data).decode()
                     client.put(client.subscriptions[wanted].frame(text, topic))
                     self.delivered += 1
+                    if client.is_behind:
+                        self._behind.add(client)
+        self._pace_s = 1 / _SLOWEST_EVENTS + len(text) / _SLOWEST_BYTES
+
+    async def pace(self) -> None:
+        """Let clients take what they were given: between two events, in the same task.
+
+        Events may come faster than any client takes them, after an outage, say. So those that are
+        behind are waited for while they get on, but not for long: one that takes nothing, or too
+        little, soon has as much waiting as it may.
+        """
+        await asyncio.sleep(0)
+        deadline = time.monotonic() + self._pace_s
+        while self._behind:
+            now = time.monotonic()
+            self._behind = {
+                client
+                for client in self._behind
+                if client.is_behind and now - client.wrote_at_s < _GETS_ON_S
+            }
+            if now > deadline:
+                return
+            await asyncio.sleep(_PACE_LOOK_S)
 
     def end_all(self, code: int, reason: str) -> None:
         """Have all connections closed."""

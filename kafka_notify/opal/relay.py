@@ -94,6 +94,7 @@ class Relay:
                 async with self.backbone.events(self.settings.channel) as events:
                     async for event in events:
                         self.hub.deliver(event.topics, event.data, notifier_id=event.notifier_id)
+                        await self.hub.pace()
                 return
             except RecordsGone:
                 # They connect again, and get all of their data anew: see GET /data/config.

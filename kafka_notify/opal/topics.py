@@ -12,11 +12,13 @@ ALL_TOPICS = "__EventNotifier_ALL_TOPICS__"
 def with_parents(topic: str) -> list[str]:
     """Return a topic and those above it, from the top down, as OPAL's server spells them.
 
-    What is before the last ':' is a prefix of each: ``p:a/b`` gives ``p:a`` and ``p:a/b``.
+    What is before the last ':' is a prefix of each: ``p:a/b`` gives ``p:a`` and ``p:a/b``. An
+    empty one is left out, as there.
     """
-    prefix, colon, path = topic.rpartition(":")
+    prefix, _, path = topic.rpartition(":")
+    beginning = f"{prefix}:" if prefix else ""
     parts = path.split("/")
-    return [f"{prefix}{colon}{'/'.join(parts[:length])}" for length in range(1, len(parts) + 1)]
+    return [f"{beginning}{'/'.join(parts[:length])}" for length in range(1, len(parts) + 1)]
 
 
 def expand(topics: Iterable[str]) -> list[str]:

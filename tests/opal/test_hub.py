@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -29,14 +30,16 @@ JSON = st.recursive(
 class Other:
     """The other side of a connection: what it got, and whether it takes anything."""
 
-    def __init__(self, *, takes: bool = True) -> None:
+    def __init__(self, *, takes: bool = True, frame_s: float = 0.0) -> None:
         self.frames: list[Any] = []
         self.closed: tuple[int, str] | None = None
         self._takes = takes
+        self._frame_s = frame_s
 
     async def send(self, frame: str) -> None:
         if not self._takes:
             await asyncio.Event().wait()
+        await asyncio.sleep(self._frame_s)
         self.frames.append(json.loads(frame))
 
     async def close(self, code: int, reason: str) -> None:
@@ -90,6 +93,7 @@ def test_parents_of_topics() -> None:
     """As OPAL's server spells them, prefixes included."""
     assert with_parents("a/b/c") == ["a", "a/b", "a/b/c"]
     assert with_parents("scope:data:a/b") == ["scope:data:a", "scope:data:a/b"]
+    assert with_parents(":a/b") == ["a", "a/b"]
     assert expand(["a/b", "a/c"]) == ["a", "a/b", "a/c"]
 
 
@@ -150,3 +154,31 @@ def test_a_client_that_takes_nothing_is_ended_while_it_is_written_to() -> None:
         writing[1].cancel()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("frame_s", "stays"), [(0.005, True), (0.5, False)])
+def test_a_burst_is_paced_by_the_clients_that_get_on(frame_s: float, stays: bool) -> None:
+    """One that takes 200 events a second gets all of them; one that takes 2 holds up nobody."""
+
+    async def main() -> None:
+        hub, other, quick = Hub(), Other(frame_s=frame_s), Other()
+        clients = [other.client("other"), quick.client("quick")]
+        writing = [asyncio.ensure_future(one.write()) for one in clients]
+        for one in clients:
+            hub.add(one)
+            hub.subscribe(one, ["t"])
+        began = time.monotonic()
+        for number in range(100):
+            hub.deliver(["t"], number, notifier_id="x")
+            await hub.pace()
+        assert time.monotonic() - began < 5.0
+        assert (clients[0].ended is None) == stays
+        expected = list(range(100))
+        for one in (other, quick) if stays else (quick,):
+            while len(one.frames) < 100:
+                await asyncio.sleep(0.01)
+            assert [each["request"]["arguments"]["data"] for each in one.frames] == expected
+        for task in writing:
+            task.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 30))

@@ -177,6 +177,19 @@ def test_a_slow_client_is_dropped_and_the_others_are_not(relay: Any, example: An
         assert quick.connects == 1
 
 
+def test_a_burst_drops_nobody(relay: Any, kafka: Kafka, unique: str) -> None:
+    """Events come as fast as clients take them, however many wait: after an outage, say."""
+    bare.make_topic(kafka.bootstrap, unique)
+    server = relay()
+    count = 4 * 1000  # of what waits for a client, four times the most
+    events = [{"notifier_id": "x", "topics": ["t"], "data": n} for n in range(count)]
+    with Subscriber(server.ws, "t") as one, Subscriber(server.ws, "t") as another:
+        bare.write(kafka.bootstrap, unique, *(json.dumps(event).encode() for event in events))
+        for each in (one, another):
+            assert each.wait_for(count, ARRIVES_S) == list(range(count))
+            assert each.connects == 1
+
+
 def _subscribe_by_hand(raw: socket.socket, port: int, topic: str) -> None:
     """Shake hands and subscribe, then read no more."""
     raw.sendall(
