@@ -153,10 +153,11 @@ def test_stopping_does_not_wait_for_a_kafka_that_is_away(unique: str) -> None:
     run(main)
 
 
+@pytest.mark.functional  # it needs the library
 @pytest.mark.filterwarnings("ignore")  # of the library, with pydantic 2
 def test_eventbroadcaster_takes_it(unique: str) -> None:
     """Two notifiers of the websocket library are linked by it."""
-    pubsub = pytest.importorskip("fastapi_websocket_pubsub")
+    import fastapi_websocket_pubsub as pubsub
     from fastapi_websocket_pubsub.event_broadcaster import EventBroadcaster
 
     MemoryCluster.find(unique)

@@ -14,6 +14,8 @@ from tests.conftest import Kafka
 from tests.opal import bare
 from tests.opal.websockets import Subscriber
 
+pytestmark = pytest.mark.functional
+
 ARRIVES_S = 60.0
 PUBLISH = ("publish-data-update",)
 

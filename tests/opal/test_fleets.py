@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Kafka
 from tests.opal import bare
 
-pytestmark = pytest.mark.opal
+pytestmark = [pytest.mark.functional, pytest.mark.opal]
 
 GUIDE = (
     '{"notifier_id": "9a9a97df1da64486a1a56a070f1c3db3", "topics": ["policy_data"], "data": '

@@ -14,6 +14,8 @@ from kafka_notify.opal import KafkaBroadcast
 from kafka_notify.opal.backbone import close_all
 from tests.cli.commands import run
 
+pytestmark = pytest.mark.functional
+
 PASSWORD = "s3cret+<pw>"
 WAIT_S = 60.0
 EVENT = json.dumps({"notifier_id": "x", "topics": ["t"], "data": 1})

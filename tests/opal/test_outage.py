@@ -14,7 +14,7 @@ from kafka_notify.broker import Cluster
 from tests.opal import bare
 from tests.opal.websockets import Subscriber
 
-pytestmark = pytest.mark.opal
+pytestmark = [pytest.mark.functional, pytest.mark.opal]
 
 AWAY_S = 20.0
 ARRIVES_S = 120.0

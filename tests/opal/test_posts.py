@@ -12,7 +12,7 @@ from tests.conftest import Kafka
 from tests.opal import bare, connections
 from tests.opal.websockets import Subscriber
 
-pytestmark = pytest.mark.opal
+pytestmark = [pytest.mark.functional, pytest.mark.opal]
 
 POSTS = 500
 ARRIVES_S = 300.0

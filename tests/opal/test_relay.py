@@ -17,6 +17,8 @@ from tests.opal import bare
 from tests.opal.websockets import Subscriber
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.functional
+
 ARRIVES_S = 60.0
 
 

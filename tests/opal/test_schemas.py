@@ -101,6 +101,7 @@ def test_a_json_patch() -> None:
     assert DataUpdate.parse({"entries": [entry]}).entries[0].data == PATCH
 
 
+@pytest.mark.functional
 @pytest.mark.opal
 class TestAgainstOpal:
     """OPAL's own models read what ours write, and the other way round."""

@@ -94,6 +94,7 @@ def test_a_missing_extra_is_named() -> None:
     assert issubclass(MissingExtra, ConfigurationError)
 
 
+@pytest.mark.functional
 @pytest.mark.opal
 def test_the_app_says_what_is_wrong_at_the_start() -> None:
     """A server without a backbone, or with a bad option, does not start."""

@@ -110,6 +110,7 @@ def test_permitted_topics() -> None:
         require_permitted({"permitted_topics": ["a"]}, ["a", "c"])
 
 
+@pytest.mark.functional
 def test_a_relay_with_a_key(relay: Any, example: Any, private: Any) -> None:
     """Clients and publishers need tokens; only data sources publish, to permitted topics."""
     server = relay("--public-key", public(private, "pem"))

@@ -11,7 +11,7 @@ import pytest
 from tests.opal.websockets import Subscriber
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.opal
+pytestmark = [pytest.mark.functional, pytest.mark.opal]
 
 ARRIVES_S = 120.0
 

@@ -7,8 +7,6 @@ import asyncio
 import threading
 from typing import Any
 
-from fastapi_websocket_pubsub import PubSubClient
-
 from tests.waiting import eventually
 
 READY_S = 120.0
@@ -46,6 +44,9 @@ class Subscriber:
             self._loop.close()
 
     async def _main(self) -> None:
+        # Here, because the unit tests do without the library.
+        from fastapi_websocket_pubsub import PubSubClient
+
         self._end = asyncio.Event()
 
         async def note(data: Any, topic: str = "") -> None:
