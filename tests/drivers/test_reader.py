@@ -8,7 +8,7 @@ import pytest
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import ReaderClient
 from kafka_notify.drivers.memory import MemoryCluster
-from kafka_notify.errors import ClosedError, RecordsGone
+from kafka_notify.errors import BrokerError, ClosedError, RecordsGone
 from tests.drivers.bench import TIMEOUT_S, Bench
 from tests.waiting import eventually
 
@@ -81,6 +81,19 @@ def test_reading_from_somewhere_else(bench: Bench, unique: str) -> None:
     assert {record.where for record in again} == {first}
     assert again[0].offset == 0
     assert everything
+
+
+def test_a_question_that_fails_costs_no_record(bench: Bench, unique: str) -> None:
+    """What has been fetched meanwhile comes all the same."""
+    partitions = bench.create(unique)
+    bench.send(unique, [b"0", b"1", b"2"], key=b"k")
+    reader = bench.reader()
+    reader.read_from(dict.fromkeys(partitions, 0))
+    taken: list[Record] = []
+    eventually(lambda: taken.extend(reader.take(1, 0.1)) or taken, TIMEOUT_S, "the first")
+    with pytest.raises(BrokerError):
+        reader.end_offsets([Partition(unique, 99)], 1.0)
+    assert values(taken + take(reader, 2)) == [b"0", b"1", b"2"]
 
 
 def test_partitions_are_counted_and_missing_topics_left_out(bench: Bench, unique: str) -> None:
