@@ -7,8 +7,9 @@ with 1, 10 and 100 publishers that each wait for their publish to return::
     tox -e opal --notest && .tox/opal/bin/python benchmarks/opal_backbone.py [--brokers host:9092]
 
 The rate is events by the time from the first publish to the last arrival. Beside it is the
-servers' processor time for each event, which a busy machine changes less. ``none`` is the library
-alone, publishers and client at one server: what no backbone can exceed.
+processor time for each event, which a busy machine changes less: of the servers, and of all, the
+broker (if it is started here), publishers and client among them. ``none`` is the library alone,
+publishers and client at one server: what no backbone can exceed.
 """
 
 from __future__ import annotations
@@ -107,24 +108,25 @@ class Servers(NamedTuple):
     urls: list[str]
     pids: list[int]
 
-    def cpu_s(self) -> float:
-        """Return what their processors' time was so far: it does not depend on the load."""
-        ticks = 0
-        for pid in self.pids:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+
+def cpu_s(pids: list[int]) -> float:
+    """Return what processes' time on the processors was so far: the load changes it little."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
-def servers(kind: str, brokers: str) -> Iterator[Servers]:
+def servers(kind: str, brokers: str, options: str) -> Iterator[Servers]:
     """Yield two servers of a kind, on a topic of their own."""
     channel = f"bench-{kind}-{uuid.uuid4().hex[:8]}"
     make_topic(brokers, channel)
     env = {
         **os.environ,
         "BACKBONE_KIND": kind,
-        "BACKBONE_URL": f"kafka://{brokers}",
+        "BACKBONE_URL": f"kafka://{brokers}" + (f"/?{options}" if kind == "ours" else ""),
         "BACKBONE_CHANNEL": channel,
         "PYTHONPATH": os.path.dirname(os.path.abspath(__file__)),
     }
@@ -193,33 +195,39 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns (3)")
     parser.add_argument("--seconds", type=float, default=5, help="about, for each rate (5)")
     parser.add_argument("--kinds", default="none,stock,ours", help="(none,stock,ours)")
+    parser.add_argument("--options", default="", help="a query for the URL of ours")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     expected = {"none": (1000, 3000, 3000), "stock": (80, 150, 200), "ours": (600, 1200, 1500)}
     rates: dict[tuple[str, int], list[float]] = {}
     with contextlib.ExitStack() as stack:
+        others = [os.getpid()]
         if asked.brokers is None:
             from kafka_notify.broker import Cluster
 
-            asked.brokers = stack.enter_context(Cluster()).bootstrap
+            cluster = stack.enter_context(Cluster())
+            asked.brokers = cluster.bootstrap
+            others.append(cluster.pid(0))
         urls = {
-            kind: stack.enter_context(servers(kind, asked.brokers))
+            kind: stack.enter_context(servers(kind, asked.brokers, asked.options))
             for kind in asked.kinds.split(",")
         }
         for turn in range(asked.rounds):
             for place, in_flight in enumerate(IN_FLIGHT):
                 for kind, where in urls.items():
                     events = max(100, round(expected[kind][place] * asked.seconds))
-                    used = where.cpu_s()
+                    before = cpu_s(where.pids), cpu_s(others)
                     rate = asyncio.run(
                         measure(where.urls[0], where.urls[-1], in_flight=in_flight, events=events)
                     )
-                    used_ms = (where.cpu_s() - used) / events * 1000
+                    theirs_ms = (cpu_s(where.pids) - before[0]) / events * 1000
+                    others_ms = (cpu_s(others) - before[1]) / events * 1000
                     rates.setdefault((kind, in_flight), []).append(rate)
                     print(
                         f"turn {turn + 1}: {in_flight} in flight, {kind}: {rate:.0f}/s, "
-                        f"{used_ms:.2f} ms of the servers' processor time each",
+                        f"{theirs_ms:.2f} ms of the servers' processor time each, "
+                        f"{theirs_ms + others_ms:.2f} ms of all",
                         flush=True,
                     )
     for in_flight in IN_FLIGHT:
