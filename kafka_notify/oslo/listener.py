@@ -15,11 +15,11 @@ from kafka_notify import native
 from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.message import Notification
 from kafka_notify.native import time
-from kafka_notify.oslo.handover import Handover, Message
-from kafka_notify.oslo.waiting import aside, new_bell
+from kafka_notify.oslo.waiting import aside, current_thread_id, new_bell
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.decoder import Decoder
+from kafka_notify.runtime.handover import Handover, Message
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.policies import new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
@@ -95,6 +95,7 @@ class PollListener(base.PollStyleListener):
             group=group,
             monitor=transport.monitor,
             bell=new_bell(),
+            here=current_thread_id,
             discards=policy is not CommitPolicy.BEFORE_DISPATCH,
             stuck=Stuck(settings.stuck_after, group=group, monitor=transport.monitor),
             limit=settings.workers,

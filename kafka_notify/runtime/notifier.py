@@ -148,11 +148,26 @@ class Notifier:
     def _notify(self, ctxt: Any, event_type: str, payload: Any, priority: str) -> None:
         if not self._drivers:
             return
+        context, message = self.compose(ctxt, event_type, payload, priority)
+        if len(self._drivers) == 1:
+            self._drivers[0].notify(context, message, priority, self.retry)
+        else:
+            self._notify_all(context, message, priority)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that it sends to, without the priority."""
+        return self._topics
+
+    def compose(
+        self, ctxt: Any, event_type: str, payload: Any, priority: str
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the context that may travel, and the fields of a new notification."""
         context = self._safe(ctxt)
         if self._serializer is not None:
             payload = self._serializer.serialize_entity(ctxt, payload)
             context = self._serializer.serialize_context(context)
-        message = {
+        return context, {
             "message_id": new_message_id(),
             "publisher_id": self.publisher_id,
             "event_type": event_type,
@@ -160,10 +175,6 @@ class Notifier:
             "payload": payload,
             "timestamp": utc_now(),
         }
-        if len(self._drivers) == 1:
-            self._drivers[0].notify(context, message, priority, self.retry)
-        else:
-            self._notify_all(context, message, priority)
 
     def _notify_all(self, context: Any, message: dict[str, Any], priority: str) -> None:
         """Call every driver, whatever one of them raises; raise the first error at the end."""

@@ -126,9 +126,18 @@ class NotificationTransport:
         Blocks as the option ``delivery`` says. Raises SerializationError, InvalidName or
         InvalidTarget before anything is sent, DeliveryError, ClosedError.
         """
-        names = [self._kafka_topic(topic, priority) for topic in topics]
-        for record in self._outgoing(names, ctxt, message):
+        for record in self.records(topics, priority=priority, ctxt=ctxt, message=message):
             self.send_prepared(record, retry)
+
+    def records(
+        self, topics: Iterable[str], *, priority: str, ctxt: Any, message: Mapping[str, Any]
+    ) -> list[Outgoing]:
+        """Return the records of one notification, for ``topic.priority`` of each topic.
+
+        Raises as ``send`` before anything is sent; never blocks.
+        """
+        names = [self._kafka_topic(topic, priority) for topic in topics]
+        return self._outgoing(names, ctxt, message)
 
     def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
         """Return the record for a topic whose name has its priority, as oslo.messaging makes them.
@@ -146,6 +155,11 @@ class NotificationTransport:
             self._sender.send_confirmed(record, retry)
         else:
             self._sender.send(record)
+
+    @property
+    def sender(self) -> Sender:
+        """What sends prepared records, for faces that do not block."""
+        return self._sender
 
     def _outgoing(
         self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any]
