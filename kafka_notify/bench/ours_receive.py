@@ -20,7 +20,7 @@ from kafka_notify.bench.child import (
 )
 from kafka_notify.bench.ours_client import listen, open_transport
 
-_IDLE_S = 3.0
+_IDLE_S = 2.0
 
 
 class _Counting:

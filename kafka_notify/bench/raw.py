@@ -22,7 +22,7 @@ from kafka_notify.bench.workload import record_of
 
 _WARM_UP = 50
 _COMMIT_EACH = 500
-_IDLE_S = 3.0
+_IDLE_S = 2.0
 _TIME = struct.Struct("d")
 _BUFFER = {"queue.buffering.max.messages": 100_000, "queue.buffering.max.kbytes": 65_536}
 
@@ -127,16 +127,16 @@ def receive(task: Task) -> Figures:
         _await_assignment(consumer)
     task.announce()
     deadline = time.monotonic() + WAIT_S
-    waiting_since_s = 0.0
+    latest: Figures = {"count": 0}
     while not arrivals.complete and time.monotonic() < deadline:
         found = _take(consumer, 0.1 if shared else 1.0)
         if found:
             consumer.commit(asynchronous=False)
             arrivals.add(len([one.value() for one in found]))
-            waiting_since_s = time.monotonic()
-        elif shared and arrivals.count and time.monotonic() - waiting_since_s > _IDLE_S:
+            latest = arrivals.figures()
+        elif shared and time.monotonic() > latest.get("ended_s", deadline) + _IDLE_S:
             break
-    figures = arrivals.figures() if shared else arrivals.wait()
+    figures = latest if shared else arrivals.wait()
     consumer.close()
     return figures
 
