@@ -76,11 +76,14 @@ def main() -> int:
     with kafka(asked.brokers) as (brokers, folder):
         topics = Topics(Place(brokers=brokers, file=asked.file), folder)
         measuring = Measuring(topics, results, scale=asked.scale)
-        plan.run(
-            measuring,
-            results,
-            plan.Asked(only=asked.only, rounds=asked.rounds, minutes=asked.minutes),
-        )
+        try:
+            plan.run(
+                measuring,
+                results,
+                plan.Asked(only=asked.only, rounds=asked.rounds, minutes=asked.minutes),
+            )
+        finally:
+            topics.delete_all()
     results.about["minutes"] = round((time.monotonic() - began) / 60, 1)
     if asked.keep or not asked.only:
         report.write(results, asked.keep)
@@ -89,11 +92,11 @@ def main() -> int:
 
 
 def _about(asked: argparse.Namespace) -> dict[str, object]:
-    rest = " ".join(one for one in sys.argv[1:] if not one.startswith("/"))
+    rest = " ".join(one.rpartition("/")[2] for one in sys.argv[1:])  # names, no folders of ours
     return {
         "command": f"tox -e bench -- {rest}" if rest else "tox -e bench",
         "date": time.strftime("%Y-%m-%d"),
-        "notifications": "of a file" if asked.file else "made up, of the shape of Nova's",
+        "notifications": Path(asked.file).name if asked.file else "made up like Nova's",
         "scale": asked.scale,
         "machine": machine(),
         "versions": versions(),

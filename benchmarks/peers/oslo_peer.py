@@ -129,7 +129,8 @@ def _receiving_transport(task: Task) -> Any:
         return _null_transport(task)
     if scheme == "kafka-notify":
         return _transport(task, group_start="beginning")
-    _begin_at_the_start(task)
+    if not task.options.get("shared"):  # else the topic is empty when its members join
+        _begin_at_the_start(task)
     return _transport(task)
 
 

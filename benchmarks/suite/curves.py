@@ -18,7 +18,7 @@ from suite.lines import (
 )
 from suite.workloads import AFTER, BEFORE, Data, Series, merged
 
-_PAYLOAD_BYTES = 60_000_000
+_PAYLOAD_BYTES = 150_000_000
 _RECEIVED = 60_000
 OUTBOX_PROGRAM = (str(Path(__file__).parents[1] / "curves" / "outbox_backlog.py"),)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -79,14 +80,14 @@ def each_takes(most_us: float) -> Line:
 
 
 def no_faster_than_size(bound: float = 1.15) -> Line:
-    """Demand that the time of a notification grows no faster than its size, from point to point."""
+    """Demand that a notification's time grows no faster than its size, from point to point."""
     return Line(
         figure="rate",
         words=f"linear: from each point to the next the time grows at most {bound:g} times as "
         "much as the size",
         deviation=lambda points: max(
             (before / after) / (larger / smaller)
-            for (smaller, before), (larger, after) in zip(points, points[1:], strict=False)
+            for (smaller, before), (larger, after) in itertools.pairwise(points)
         ),
         bound=bound,
     )

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from kafka_notify.bench.child import Figures
+from kafka_notify.bench.process import LOAD, Measurement, MeasurementFailed, Place, measure
 from suite.cases import Case
 from suite.curves import Curve
 from suite.results import Results
@@ -16,12 +18,10 @@ from suite.systems import SYSTEMS, System
 from suite.topics import Topics
 from suite.workloads import Data, Series, merged
 
-from kafka_notify.bench.child import Figures
-from kafka_notify.bench.process import LOAD, Measurement, MeasurementFailed, Place, measure
-
 _LOADED_S = 2.0
 _SETTLED_S = 4.0
 _LEAST_RATE = 200.0
+_LEAST_COUNT = 64  # a notification for each of the callers
 _SHOW_PEAK = (
     "; import sys; from kafka_notify.bench.child import peak_mb; sys.stdout.write(str(peak_mb()))"
 )
@@ -68,7 +68,7 @@ class Measuring:
         )
 
     def _count(self, count: int) -> int:
-        return max(20, round(count * self._scale)) if count else 0
+        return max(_LEAST_COUNT, round(count * self._scale)) if count else 0
 
     def _alone(
         self, program: Sequence[str], name: str, series: Series, data: Data | None

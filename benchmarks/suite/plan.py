@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kafka_notify.bench.process import MeasurementFailed
 from suite.cases import CASES, Case
 from suite.curves import CURVES, Curve
 from suite.machine import version_of
@@ -15,8 +16,6 @@ from suite.measuring import Measuring
 from suite.results import Results
 from suite.systems import SYSTEMS
 from suite.workloads import Series
-
-from kafka_notify.bench.process import MeasurementFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from suite.workloads import Data
-
 from kafka_notify.bench.process import LOAD, Place, measure
+from suite.workloads import Data
 
 _PARTITIONS = 4
 
@@ -47,11 +46,11 @@ class Topics:
             self._filled[data] = topic
         return self._filled[data]
 
-    def forget(self, data: Data) -> None:
-        """Delete the topic that holds these records, if there is one."""
-        topic = self._filled.pop(data, None)
-        if topic is not None:
+    def delete_all(self) -> None:
+        """Delete what was filled: the broker may be somebody's."""
+        for data, topic in self._filled.items():
             self._load("delete", topic, data)
+        self._filled = {}
 
     def log_bytes(self, topic: str) -> int | None:
         """Return how large the log of a topic is; None where the broker's disk is out of reach."""
@@ -60,6 +59,4 @@ class Topics:
         return sum(path.stat().st_size for path in self._folder.glob(f"{topic}.info-*/*.log"))
 
     def _load(self, what: str, topic: str, data: Data) -> None:
-        measure(
-            LOAD, what, place=self.place, topic=topic, count=data.count, options=data.options
-        )
+        measure(LOAD, what, place=self.place, topic=topic, count=data.count, options=data.options)

@@ -95,10 +95,14 @@ class Stopwatch:
 
 
 class Arrivals:
-    """Counts what an endpoint gets; its clock runs from the first to the last."""
+    """Counts what an endpoint gets; its clock runs from the first to the last.
+
+    So what came first, alone or as a batch, is not part of the rate.
+    """
 
     def __init__(self, expected: int) -> None:
         self._expected = expected
+        self._first = 0
         self._watch: Stopwatch | None = None
         self._lock = threading.Lock()
         self.count = 0
@@ -110,10 +114,14 @@ class Arrivals:
         with self._lock:
             if self._watch is None:
                 self._watch = Stopwatch()
+                self._first = number
             self.count += number
             if self.count >= self._expected and not self._all.is_set():
-                self._figures = self._watch.stop(self.count)
+                self._figures = self._now(self._watch)
                 self._all.set()
+
+    def _now(self, watch: Stopwatch) -> Figures:
+        return watch.stop(self.count - self._first) | {"count": self.count}
 
     @property
     def complete(self) -> bool:
@@ -125,7 +133,7 @@ class Arrivals:
         with self._lock:
             if self._all.is_set() or self._watch is None:
                 return self._figures or {"count": 0}
-            return self._watch.stop(self.count)
+            return self._now(self._watch)
 
     def wait_until_idle(self, idle_s: float) -> Figures:
         """Wait for all of them, or until nothing has come for a while after the first.
@@ -139,7 +147,7 @@ class Arrivals:
                 return self._figures
             with self._lock:
                 if self._watch is not None and self.count != last["count"]:
-                    last = self._watch.stop(self.count)
+                    last = self._now(self._watch)
         return last
 
     def wait(self) -> Figures:

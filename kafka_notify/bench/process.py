@@ -89,8 +89,10 @@ class Measurement:
         self._timer.cancel()
         if self._process.poll() is None:
             self._process.kill()
-        self._process.communicate()
-        self._errors.close()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
+            if pipe is not None:
+                pipe.close()
 
     def wait_ready(self) -> None:
         """Return when it has announced that it is ready; raises MeasurementFailed otherwise."""

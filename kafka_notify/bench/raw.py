@@ -111,14 +111,14 @@ def send_confirmed(task: Task) -> Figures:
     return figures
 
 
-def _take(consumer: Consumer, timeout_s: float) -> list[Message]:
-    return [one for one in consumer.consume(_COMMIT_EACH, timeout_s) if one.error() is None]
+def _take(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:
+    return [one for one in consumer.consume(count, timeout_s) if one.error() is None]
 
 
 def receive(task: Task) -> Figures:
     """Consume what a topic holds, with a synchronous commit per 500 records.
 
-    With ``shared`` other processes of the group get some of it.
+    Of few, large ones per twentieth. With ``shared`` other processes of the group get some of it.
     """
     consumer = _consumer(task)
     arrivals = Arrivals(task.count)
@@ -128,8 +128,9 @@ def receive(task: Task) -> Figures:
     task.announce()
     deadline = time.monotonic() + WAIT_S
     latest: Figures = {"count": 0}
+    each = max(1, min(_COMMIT_EACH, task.count // 20))
     while not arrivals.complete and time.monotonic() < deadline:
-        found = _take(consumer, 0.1 if shared else 1.0)
+        found = _take(consumer, min(each, task.count - arrivals.count), 0.1 if shared else 1.0)
         if found:
             consumer.commit(asynchronous=False)
             arrivals.add(len([one.value() for one in found]))
@@ -175,7 +176,9 @@ def delays(task: Task) -> Figures:
     deadline = time.monotonic() + WAIT_S
     while not arrivals.complete and time.monotonic() < deadline:
         first = consumer.poll(1.0)  # consume() alone would wait for 500
-        found = [] if first is None or first.error() else [first, *_take(consumer, 0)]
+        found = (
+            [] if first is None or first.error() else [first, *_take(consumer, _COMMIT_EACH, 0)]
+        )
         if found and commits:
             consumer.commit(asynchronous=False)
         now_s = time.monotonic()
