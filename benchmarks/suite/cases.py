@@ -62,7 +62,7 @@ def _parallel(keys: int, concurrency: int) -> Case:
     data = Data(count=10_000, partitions=1, keys=keys, pauses=PAUSES_S)
     return Case(
         name=f"parallel-{keys}-{concurrency}",
-        title=f"10,000 endpoints of up to 5 ms, one partition, {keys:,} keys, {concurrency} at once",
+        title=f"10,000 endpoints of up to 5 ms, 1 partition, {keys:,} keys, {concurrency} at once",
         measure="pausing",
         figures=("seconds", "rate", "cpu_us", "rss_mb"),
         data=data,

@@ -96,7 +96,7 @@ def _measure(
             found = step.measure(measuring)
         except MeasurementFailed as error:
             results.failures.append(f"{step.name}, round {number + 1}: {error}")
-            _say(f"{step.name}: FAILED: {error}")
+            _say(f"{step.name}: FAILED: {error}\n{error.said}")
             continue
         step.keep(results, found)
         told = {name: round(value, 1) for name, value in found.items() if "ed_s" not in name}

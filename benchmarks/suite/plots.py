@@ -14,6 +14,7 @@ from suite.results import Results
 _OURS, _OTHERS = "#1f6fb4", "#9aa5b1"
 _OF_US = ("ours", "plugin", "embedded")
 _WIDTH_IN = 8.0
+_MANY_TIMES = 50
 
 
 def draw(results: Results, folder: Path) -> None:
@@ -70,7 +71,7 @@ def _bar(axis: Any, case: Case, results: Results, *, series: list[str], name: st
     axis.set_yticks(range(len(series)), [words.title_of(one) for one in series], fontsize=7)
     axis.tick_params(axis="x", labelsize=7)
     axis.set_xlabel(words.HEADINGS[name], fontsize=8)
-    if max(medians) > 50 * min(medians):
+    if max(medians) > _MANY_TIMES * min(medians):
         axis.set_xscale("log")
 
 
@@ -97,11 +98,26 @@ def _lines(curve: Curve, results: Results) -> Any:
                 color=_OTHERS if series.startswith("raw") else None,
                 label=words.title_of(series),
             )
-        axis.set_xscale("symlog" if min(curve.at) == 0 else "log")
-        axis.set_ylim(bottom=0)
+        if min(curve.at) > 0:
+            axis.set_xscale("log")
+        else:
+            axis.set_xscale("symlog", linthresh=min(at for at in curve.at if at))
+        _scale_upwards(axis, curve, results, name=name)
         axis.set_xlabel(curve.grows, fontsize=8)
         axis.set_ylabel(words.HEADINGS[name], fontsize=8)
         axis.tick_params(labelsize=7)
     axes[0][0].legend(fontsize=7, loc="best")
     figure.suptitle(curve.title, fontsize=9)
     return figure
+
+
+def _scale_upwards(axis: Any, curve: Curve, results: Results, *, name: str) -> None:
+    medians = [
+        one.median
+        for series in results.curves_of(curve.name)
+        for _, one in results.points(curve.name, series, name)
+    ]
+    if max(medians) > _MANY_TIMES * min(medians):
+        axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=0)

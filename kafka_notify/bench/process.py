@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +20,6 @@ from kafka_notify.bench.child import URL_VARIABLE, Figures
 from kafka_notify.errors import KafkaNotifyError
 
 TIMEOUT_S = 240.0
-_SHOWN_CHARACTERS = 600
 
 RAW = ("-m", "kafka_notify.bench.raw")
 OURS = ("-m", "kafka_notify.bench.ours")
@@ -27,7 +27,11 @@ LOAD = ("-m", "kafka_notify.bench.load")
 
 
 class MeasurementFailed(KafkaNotifyError):
-    """Raised when a measurement ended without figures; the message has its last words."""
+    """Raised when a measurement ended without figures; ``said`` is what it wrote to stderr."""
+
+    def __init__(self, problem: str, *, said: str = "") -> None:
+        super().__init__(problem)
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class Measurement:
         options: Mapping[str, Any] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._name = f"{program[-1]} {measure}"
+        self._name = f"{Path(program[-1]).name} {measure}"
         self._timeout_s = timeout_s
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         told = {**(options or {}), "spawned_s": time.monotonic()}
@@ -119,7 +123,8 @@ class Measurement:
         code = self._process.wait(self._timeout_s)
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip()
-        return MeasurementFailed(f"{self._name} ended with {code}: {said[-_SHOWN_CHARACTERS:]}")
+        last = said.splitlines()[-1] if said else "without a word"
+        return MeasurementFailed(f"{self._name} ended with {code}: {last}", said=said)
 
 
 def measure(program: Sequence[str], name: str, **arguments: Any) -> Figures:
