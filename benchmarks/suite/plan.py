@@ -38,6 +38,13 @@ def names() -> list[str]:
     return [one.name for one in (*CASES, *CURVES)]
 
 
+def systems(only: Sequence[str]) -> set[str]:
+    """Return the names of the systems that take part in the cases asked for."""
+    return {
+        series.system for case in CASES if not only or case.name in only for series in case.series
+    }
+
+
 def run(measuring: Measuring, results: Results, asked: Asked) -> None:
     """Measure everything that is asked for; what fails is noted, and the rest goes on."""
     deadline = time.monotonic() + asked.minutes * 60

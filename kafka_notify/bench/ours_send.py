@@ -24,7 +24,9 @@ def send(task: Task) -> Figures:
             notifiers[one.publisher_id].info({}, one.event_type, one.payload)
         transport.flush(WAIT_S)
         figures = watch.stop(task.count)
-        figures["confirmed"] = transport.stats()["confirmed"] - 1
+        confirmed = transport.stats()["confirmed"] - 1
+    if confirmed != task.count:
+        raise SystemExit(f"{task.count - confirmed} of {task.count} not confirmed")
     return figures
 
 
@@ -70,8 +72,9 @@ def first_sent(task: Task) -> Figures:
     with open_transport(task) as transport:
         one = task.notifications[0]
         notifiers_of(transport, task)[one.publisher_id].info({}, one.event_type, one.payload)
-        if transport.flush(WAIT_S):
-            raise SystemExit("the notification was not delivered")
+        transport.flush(WAIT_S)
+        if not transport.stats()["confirmed"]:
+            raise SystemExit("the notification was not confirmed")
         return {"first_ms": task.since_spawned_s() * 1000}
 
 

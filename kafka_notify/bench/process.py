@@ -98,6 +98,11 @@ class Measurement:
             if pipe is not None:
                 pipe.close()
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
     def wait_ready(self) -> None:
         """Return when it has announced that it is ready; raises MeasurementFailed otherwise."""
         out = self._process.stdout

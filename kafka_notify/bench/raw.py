@@ -76,7 +76,8 @@ def send(task: Task) -> Figures:
         producer.poll(0)
     producer.flush(WAIT_S)
     figures = watch.stop(task.count)
-    figures["confirmed"] = confirmed
+    if confirmed != task.count:
+        sys.exit(f"{task.count - confirmed} of {task.count} not confirmed")
     return figures
 
 
