@@ -58,7 +58,7 @@ def test_without_arguments_it_starts_one() -> None:
     result = run("bench", "--count", 1000, "--rounds", 1)
 
     assert result.code == 0, result.err
-    assert "| receive | kafka-notify, after_dispatch |" in result.out
+    assert "| kafka-notify, after_dispatch" in result.out
     assert "Kafka: a real one, 4." in result.err
 
 
