@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One measurement in a process of its own: its arguments, its clock, its figures as JSON."""
+"""One measurement in a process of its own: arguments, clock, and figures as a JSON line."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from kafka_notify.errors import BrokerUnavailable, ClosedError, ConfigurationErr
 _MOST_NODES = 9
 _DATA_REMEDY = "give a data folder that you may write to"
 FOR_LOAD = ("-XX:TieredStopAtLevel=4", "-XX:-UseSerialGC", "-XX:+UseParallelGC")
-"""``java_options`` of a broker that works hard: the whole compiler, and a collector of throughput."""
+"""``java_options`` of a broker that works hard: the whole compiler, a collector of throughput."""
 # A cluster whose owner was killed lets go of its data after this time at the latest.
 _DATA_LOCK_TIMEOUT_S = 10.0
 

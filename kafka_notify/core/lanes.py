@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.message import Record
 
 LaneKey = tuple[str, bytes]
 """(topic, record key): a key means nothing beyond its topic."""
@@ -44,13 +44,6 @@ class Unit:
     def is_first(self) -> bool:
         """Whether nothing stands before it in any of its lanes."""
         return not self._behind
-
-    def next_offsets(self) -> dict[Partition, int]:
-        """Return the offset after the last record of each partition."""
-        offsets: dict[Partition, int] = {}
-        for record in self.records:
-            offsets[record.where] = record.offset + 1
-        return offsets
 
 
 def _keys_of(records: Sequence[Record]) -> tuple[LaneKey, ...]:

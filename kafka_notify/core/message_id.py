@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ids of notifications: random UUIDs (version 4) as text, as oslo.messaging's are.
 
-``uuid.uuid4`` asks the system for each one's bits and takes six times as long.
+``uuid.uuid4`` asks the system for each one's bits and takes several times as long.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import random
 
 _generator = random.Random(os.urandom(64))  # noqa: S311 - an id, not a secret
 _bits = _generator.getrandbits  # one call in C: no lock is needed
+_CLEAR = ~(0xF << 76 | 0x3 << 62)
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
 
 # A child of fork would go on with the parent's ids.
 os.register_at_fork(after_in_child=lambda: _generator.seed(os.urandom(64)))
@@ -18,8 +20,5 @@ os.register_at_fork(after_in_child=lambda: _generator.seed(os.urandom(64)))
 
 def new_message_id() -> str:
     """Return an id that no other notification has. Threads: any; also in a child of fork."""
-    bits = _bits(122)
-    return (
-        f"{bits >> 90:08x}-{bits >> 74 & 0xFFFF:04x}-4{bits >> 62 & 0xFFF:03x}-"
-        f"{bits >> 48 & 0x3FFF | 0x8000:04x}-{bits & 0xFFFFFFFFFFFF:012x}"
-    )
+    text = "%032x" % (_bits(128) & _CLEAR | _VERSION_4)
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -6,7 +6,6 @@ It builds the notification and gives it to notify drivers; how they send is thei
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from kafka_notify.core.context import UnsafeContext, safe_context
 from kafka_notify.core.events import ContextOmitted
 from kafka_notify.core.message_id import new_message_id
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
+from kafka_notify.core.timestamp import utc_now
 from kafka_notify.errors import ConfigurationError, DriverNotFound
 from kafka_notify.runtime.retry import check_retry
 from kafka_notify.runtime.transport import NotificationTransport
@@ -23,10 +23,6 @@ NAMESPACE = "kafka_notify.notify_drivers"
 DEFAULT_DRIVER = "messagingv2"
 
 _LOG = logging.getLogger("kafka_notify")
-
-_now = datetime.datetime.now
-_UTC = datetime.timezone.utc
-_OFFSET_LENGTH = len("+00:00")
 
 
 class NotifyDriver(Protocol):
@@ -162,7 +158,7 @@ class Notifier:
             "event_type": event_type,
             "priority": priority,
             "payload": payload,
-            "timestamp": str(_now(_UTC))[:-_OFFSET_LENGTH],
+            "timestamp": utc_now(),
         }
         if len(self._drivers) == 1:
             self._drivers[0].notify(context, message, priority, self.retry)

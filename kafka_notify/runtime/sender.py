@@ -270,10 +270,11 @@ class Sender:
         if self._blocked:
             with self._room:
                 self._room.notify()
-        self._reporting.tell(
-            DeliveryReport(topic, partition, offset, message_id, error),
-            raised=confirmation is not None,
-        )
+        if error is not None or self._reporting.is_awaited:
+            self._reporting.tell(
+                DeliveryReport(topic, partition, offset, message_id, error),
+                raised=confirmation is not None,
+            )
 
     # --- the end
 

@@ -212,14 +212,18 @@ class AccountsOfWhatIsNotCommitted(Accounts):
         held = {key for unit in self.at(State.ASIDE, State.BURIED) for key in unit.keys}
         self.account.give_back_aside()
         assert not any(unit.records for unit in self.at(State.ASIDE))
-        assert not any(unit.records for unit in self.at(State.BEHIND) if held.intersection(unit.keys))
+        assert not any(
+            unit.records for unit in self.at(State.BEHIND) if held.intersection(unit.keys)
+        )
         assert all(unit.records for unit in self.at(State.BURIED))
 
     @rule(pick=picks)
     def give_back(self, pick: int) -> None:
         unit = self.pick(State.RUNNING, pick)
         if unit is not None:
-            behind = [one for one in self.at(State.BEHIND) if set(one.keys).intersection(unit.keys)]
+            behind = [
+                one for one in self.at(State.BEHIND) if set(one.keys).intersection(unit.keys)
+            ]
             self.account.give_back(unit)
             assert not any(one.records for one in (unit, *behind))
             self.end(unit)
