@@ -83,6 +83,8 @@ def main() -> int:
                 results,
                 plan.Asked(only=asked.only, rounds=asked.rounds, minutes=asked.minutes),
             )
+        except KeyboardInterrupt:
+            results.failures.append("the run was interrupted")
         finally:
             topics.delete_all()
     results.about["minutes"] = round((time.monotonic() - began) / 60, 1)

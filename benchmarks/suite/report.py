@@ -52,7 +52,7 @@ def blocks(results: Results | None) -> dict[str, str]:
     if results is None:
         return dict.fromkeys(("about", "targets", "everything", "readme"), _NONE_YET)
     return {
-        "about": tables.about(results),
+        "about": "\n".join(filter(None, (tables.about(results), tables.failures(results)))),
         "targets": tables.target_table(results),
         "everything": tables.everything(results),
         "readme": tables.readme_table(results) + "\n" + tables.about(results),

@@ -72,14 +72,17 @@ def about(results: Results) -> str:
     """Return on what, with what and when it was measured."""
     machine = results.about["machine"]
     versions = ", ".join(f"{name} {one}" for name, one in results.about["versions"].items())
-    text = (
+    return (
         f"One run of ``{results.about['command']}`` on {results.about['date']}, "
         f"{results.about['minutes']} minutes: {machine['cores']} cores ({machine['processor']}), "
         f"{machine['memory_gib']} GiB, {machine['system']}; {versions}. "
         f"Notifications: {results.about['notifications']}.\n"
     )
-    failures = "".join(f"\n- Not measured: {_one_line(one)}" for one in results.failures)
-    return text + (failures and f"{failures}\n")
+
+
+def failures(results: Results) -> str:
+    """Return what could not be measured, as a list; nothing if there is nothing."""
+    return "".join(f"- Not measured: {_one_line(one)}\n" for one in results.failures)
 
 
 def _one_line(text: str) -> str:

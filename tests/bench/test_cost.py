@@ -63,12 +63,14 @@ class Counting:
 
     def __init__(self, count: int) -> None:
         self._left = count
+        self._lock = threading.Lock()
         self.complete = threading.Event()
 
     def info(self, *notification: Any) -> None:
-        self._left -= len(notification[0]) if len(notification) == 1 else 1
-        if self._left <= 0:
-            self.complete.set()
+        with self._lock:
+            self._left -= len(notification[0]) if len(notification) == 1 else 1
+            if self._left <= 0:
+                self.complete.set()
 
 
 def listen(transport: Any, count: int, batch: int) -> None:
