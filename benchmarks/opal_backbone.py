@@ -89,7 +89,7 @@ def await_up(port: int) -> None:
         with contextlib.suppress(OSError):
             socket.create_connection((HOST, port), timeout=1).close()
             return
-        time.sleep(0.1)  # noqa: TID251 - it polls another process
+        time.sleep(0.1)
     raise RuntimeError(f"no server at port {port}")
 
 

@@ -58,7 +58,7 @@ def _ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> Itera
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://{HOST}:{port}/ready", timeout=5).close()
                 break
-            time.sleep(0.2)  # noqa: TID251 - it polls another process
+            time.sleep(0.2)
         yield port, process.pid
     except BaseException:
         log.seek(0)

@@ -24,7 +24,7 @@ def _consumer(task: Task) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         task.log,
         bootstrap_servers=task.brokers,
-        group_id=task.topic,
+        group_id=task.options.get("pool", task.topic),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
@@ -44,6 +44,50 @@ def send(task: Task) -> Figures:
             ]
             await asyncio.gather(*reports)
             return watch.stop(task.count)
+
+    return asyncio.run(run())
+
+
+def send_confirmed(task: Task) -> Figures:
+    """Send from some tasks, each of which waits for its record's confirmation."""
+
+    async def run() -> Figures:
+        callers = int(task.options["callers"])
+        each = task.count // callers
+        records = [record_of(one) for one in task.notifications]
+        async with _producer(task) as producer:
+            await producer.send_and_wait(task.log, records[0][1], key=records[0][0])
+
+            async def call() -> None:
+                for key, value in itertools.islice(itertools.cycle(records), each):
+                    await producer.send_and_wait(task.log, value, key=key)
+
+            watch = Stopwatch()
+            await asyncio.gather(*(call() for _ in range(callers)))
+            return watch.stop(each * callers)
+
+    return asyncio.run(run())
+
+
+def first_sent(task: Task) -> Figures:
+    """Send one; from the start of the process until it is confirmed."""
+
+    async def run() -> Figures:
+        key, value = record_of(task.notifications[0])
+        async with _producer(task) as producer:
+            await producer.send_and_wait(task.log, value, key=key)
+            return {"first_ms": task.since_spawned_s() * 1000}
+
+    return asyncio.run(run())
+
+
+def first_received(task: Task) -> Figures:
+    """Consume one that is there; from the start of the process."""
+
+    async def run() -> Figures:
+        async with _consumer(task) as consumer:
+            await asyncio.wait_for(consumer.getone(), WAIT_S)
+            return {"first_ms": task.since_spawned_s() * 1000}
 
     return asyncio.run(run())
 
@@ -84,5 +128,14 @@ def latency(task: Task) -> Figures:
     return asyncio.run(run())
 
 
+MEASURES = {
+    "first_received": first_received,
+    "first_sent": first_sent,
+    "latency": latency,
+    "receive": receive,
+    "send": send,
+    "send_confirmed": send_confirmed,
+}
+
 if __name__ == "__main__":
-    main({"send": send, "receive": receive, "latency": latency})
+    main(MEASURES)

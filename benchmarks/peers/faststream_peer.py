@@ -47,6 +47,65 @@ def send(task: Task) -> Figures:
     return asyncio.run(run())
 
 
+def send_confirmed(task: Task) -> Figures:
+    """Publish from some tasks, each of which waits for its record's confirmation."""
+
+    async def run() -> Figures:
+        callers = int(task.options["callers"])
+        each = task.count // callers
+        async with KafkaBroker(task.brokers, acks="all", enable_idempotence=True) as broker:
+            publisher = broker.publisher(task.log)
+            await broker.start()
+            await publisher.publish(_message(task.notifications[0]), key=b"warm")
+
+            async def call() -> None:
+                for one in cycle(task.notifications, each):
+                    await publisher.publish(_message(one), key=one.publisher_id.encode())
+
+            watch = Stopwatch()
+            await asyncio.gather(*(call() for _ in range(callers)))
+            return watch.stop(each * callers)
+
+    return asyncio.run(run())
+
+
+def first_sent(task: Task) -> Figures:
+    """Publish one; from the start of the process until it is confirmed."""
+
+    async def run() -> Figures:
+        async with KafkaBroker(task.brokers, acks="all", enable_idempotence=True) as broker:
+            publisher = broker.publisher(task.log)
+            await broker.start()
+            await publisher.publish(_message(task.notifications[0]), key=b"first")
+            return {"first_ms": task.since_spawned_s() * 1000}
+
+    return asyncio.run(run())
+
+
+def first_received(task: Task) -> Figures:
+    """Receive one that is there; from the start of the process until the handler has it."""
+
+    async def run() -> Figures:
+        arrived = asyncio.Event()
+        broker = KafkaBroker(task.brokers)
+
+        @broker.subscriber(
+            task.log,
+            group_id=task.options.get("pool", task.topic),
+            auto_offset_reset="earliest",
+        )
+        async def handle(_message: Any) -> None:
+            arrived.set()
+
+        await broker.start()
+        await asyncio.wait_for(arrived.wait(), WAIT_S)
+        figures = {"first_ms": task.since_spawned_s() * 1000}
+        await broker.stop()
+        return figures
+
+    return asyncio.run(run())
+
+
 def receive(task: Task) -> Figures:
     """Receive what a topic holds, acknowledged first, as upstream's driver does."""
 
@@ -56,7 +115,7 @@ def receive(task: Task) -> Figures:
 
         @broker.subscriber(
             task.log,
-            group_id=task.topic,
+            group_id=task.options.get("pool", task.topic),
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.ACK_FIRST,
         )
@@ -102,5 +161,14 @@ def latency(task: Task) -> Figures:
     return asyncio.run(run())
 
 
+MEASURES = {
+    "first_received": first_received,
+    "first_sent": first_sent,
+    "latency": latency,
+    "receive": receive,
+    "send": send,
+    "send_confirmed": send_confirmed,
+}
+
 if __name__ == "__main__":
-    main({"send": send, "receive": receive, "latency": latency})
+    main(MEASURES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import sys
@@ -12,13 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from kafka_notify.bench.workload import samples
+from kafka_notify.bench.workload import samples, sized
 from kafka_notify.demo.samples import Sample
 
 IDLE_S = 10.0
 WAIT_S = 120.0
+_LOOK_EVERY_S = 0.02
+URL_VARIABLE = "KAFKA_NOTIFY_BENCH_URL"
+"""Names a transport URL to a measurement: it may hold a password, which no argument may."""
 
 Figures = dict[str, float]
 
@@ -45,6 +51,22 @@ class Task:
     def log(self) -> str:
         """The name of the topic on Kafka."""
         return f"{self.topic}.info"
+
+    def url(self, **more: object) -> str:
+        """Return the transport URL, with the options of the task and ``more`` in its query."""
+        url = os.environ.get(URL_VARIABLE) or f"kafka://{self.brokers}/"
+        query = urlencode({**self.options.get("url", {}), **more})
+        return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+    def since_spawned_s(self) -> float:
+        """Return the time since whoever measures began to start this process."""
+        return time.monotonic() - float(self.options["spawned_s"])
+
+    def announce(self) -> None:
+        """Say that what follows may begin, to whoever measures; nothing if nobody waits for it."""
+        if self.options.get("announce"):
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
 
 
 class Stopwatch:
@@ -73,10 +95,14 @@ class Stopwatch:
 
 
 class Arrivals:
-    """Counts what an endpoint gets; its clock runs from the first to the last."""
+    """Counts what an endpoint gets; its clock runs from the first to the last.
+
+    So what came first, alone or as a batch, is not part of the rate.
+    """
 
     def __init__(self, expected: int) -> None:
         self._expected = expected
+        self._first = 0
         self._watch: Stopwatch | None = None
         self._lock = threading.Lock()
         self.count = 0
@@ -88,15 +114,41 @@ class Arrivals:
         with self._lock:
             if self._watch is None:
                 self._watch = Stopwatch()
+                self._first = number
             self.count += number
             if self.count >= self._expected and not self._all.is_set():
-                self._figures = self._watch.stop(self.count)
+                self._figures = self._now(self._watch)
                 self._all.set()
+
+    def _now(self, watch: Stopwatch) -> Figures:
+        return watch.stop(self.count - self._first) | {"count": self.count}
 
     @property
     def complete(self) -> bool:
         """Whether all that is expected came."""
         return self._all.is_set()
+
+    def figures(self) -> Figures:
+        """Return the figures of what has come by now."""
+        with self._lock:
+            if self._all.is_set() or self._watch is None:
+                return self._figures or {"count": 0}
+            return self._now(self._watch)
+
+    def wait_until_idle(self, idle_s: float) -> Figures:
+        """Wait for all of them, or until nothing has come for a while after the first.
+
+        For one of several processes that share what is expected.
+        """
+        deadline = time.monotonic() + WAIT_S
+        last: Figures = {"count": 0}
+        while time.monotonic() < min(deadline, last.get("ended_s", deadline) + idle_s):
+            if self._all.wait(_LOOK_EVERY_S):
+                return self._figures
+            with self._lock:
+                if self._watch is not None and self.count != last["count"]:
+                    last = self._now(self._watch)
+        return last
 
     def wait(self) -> Figures:
         """Wait for all of them; what is missing after a long while is told by ``count``."""
@@ -126,6 +178,20 @@ def percentiles(taken_s: Sequence[float]) -> Figures:
     }
 
 
+def peak_mb() -> float:
+    """Return the most memory that this process had.
+
+    ``ru_maxrss`` would count that of the process which started it, where it was larger.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
 def main(measures: Mapping[str, Callable[[Task], Figures]]) -> None:
     """Measure what the arguments ask for and print one JSON line."""
     parser = argparse.ArgumentParser()
@@ -136,14 +202,17 @@ def main(measures: Mapping[str, Callable[[Task], Figures]]) -> None:
     parser.add_argument("--file")
     parser.add_argument("--options", type=json.loads, default={})
     parsed = parser.parse_args()
+    notifications = samples(parsed.file)
+    if size := parsed.options.get("record_bytes"):
+        notifications = sized(notifications, size)
     task = Task(
         brokers=parsed.brokers,
         topic=parsed.topic,
         count=parsed.count,
-        notifications=samples(parsed.file),
+        notifications=notifications,
         options=parsed.options,
     )
     figures = measures[parsed.measure](task)
-    figures["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures.setdefault("rss_mb", peak_mb())
     sys.stdout.write(json.dumps(figures) + "\n")
     sys.stdout.flush()

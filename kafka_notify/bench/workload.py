@@ -42,6 +42,32 @@ def samples(path: str | None = None) -> list[Sample]:
     return found
 
 
+def sized(found: Sequence[Sample], record_bytes: int) -> list[Sample]:
+    """Return notifications whose records have about so many bytes: lists of the payloads.
+
+    The smallest possible is the smallest of them.
+    """
+    by_size = sorted(found, key=lambda one: len(record_of(one)[1]))
+    parts: list[dict[str, Any]] = []
+    size = len(record_of(by_size[0])[1])
+    if size >= record_bytes:
+        return by_size[:1]
+    for one in itertools.cycle(by_size):
+        size += len(orjson.dumps(orjson.dumps(one.payload).decode()))
+        if size > record_bytes:
+            break
+        parts.append(one.payload)
+    return [by_size[0]._replace(payload={"several": parts})]
+
+
+def pause_s(number: int, least_s: float, most_s: float) -> float:
+    """Return how long the endpoint of a record takes, by its number: evenly spread.
+
+    The Java peer has the same rule.
+    """
+    return least_s + (most_s - least_s) * ((number * 2_654_435_761) % 2**32) / 2**32
+
+
 def cycle(found: Sequence[Sample], count: int) -> Iterator[Sample]:
     """Yield ``count`` notifications, over and over in their order."""
     return itertools.islice(itertools.cycle(found), count)

@@ -14,9 +14,9 @@ from kafka_notify.core.context import UnsafeContext, safe_context
 from kafka_notify.core.events import ContextOmitted
 from kafka_notify.core.message_id import new_message_id
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
-from kafka_notify.core.timestamp import utc_now
 from kafka_notify.errors import ConfigurationError, DriverNotFound
 from kafka_notify.runtime.retry import check_retry
+from kafka_notify.runtime.timestamp import utc_now
 from kafka_notify.runtime.transport import NotificationTransport
 
 NAMESPACE = "kafka_notify.notify_drivers"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kafka_notify.core import timestamp
+from kafka_notify.runtime import timestamp
 
 
 def test_now() -> None:
