@@ -140,6 +140,14 @@ class PollListener(base.PollStyleListener):
         messages = self._handover.take(wait_s, self._is_over)
         return [Incoming(self._handover, message) for message in messages]
 
+    def deliver_to(self, callback: Callable[[list[Incoming]], object]) -> None:
+        """Call back, besides what is polled, with what waited for what was settled just now."""
+
+        def deliver(messages: list[Message]) -> None:
+            callback([Incoming(self._handover, message) for message in messages])
+
+        self._handover.deliver = deliver
+
     def _is_over(self) -> bool:
         return not self._intake.is_alive() or self._left_s() <= 0
 
@@ -184,6 +192,12 @@ class PollListener(base.PollStyleListener):
 
 class Adapter(base.PollStyleListenerAdapter):
     """oslo.messaging's polling thread; an endpoint may stop it, too."""
+
+    def start(self, on_incoming_callback: Callable[[list[Incoming]], object]) -> None:
+        """Poll, and call back with each message, or batch, that is there."""
+        listener: PollListener = self._poll_style_listener
+        listener.deliver_to(on_incoming_callback)
+        super().start(on_incoming_callback)
 
     def stop(self) -> None:
         """Wait until all is handed out that is committed; called by an endpoint it only asks."""

@@ -95,6 +95,9 @@ class Handover:
         self._running: dict[int, Delivery] = {}  # by the thread of its endpoint
         self._abandoned: deque[Message] = deque()
         self._stopping = False
+        self.deliver: Callable[[list[Message]], None] | None = None
+        """Takes what may come next, in the thread that has settled what it waited for, and does
+        not wait; without it the next poll takes it, which is a change of threads more."""
         self.account = InHand(discards=discards)
         self.on_finished: Callable[[Unit], None] | None = None
         self.redelivery: Redelivery | None = None
@@ -246,7 +249,7 @@ class Handover:
         if (delivery.again or delivery.dead) and self.redelivery is not None:
             self.redelivery.take(delivery.unit, _todo(delivery))
         else:
-            self.finish(delivery.unit)
+            self._pass_on(self._account_for(delivery.unit))
 
     # --- for the redelivery
 
@@ -256,11 +259,31 @@ class Handover:
 
     def finish(self, unit: Unit) -> None:
         """Account for a unit that is done."""
-        if self.on_finished is not None:
-            self.on_finished(unit)
-        self._make_ready(self.account.finish(unit))
+        self._make_ready(self._account_for(unit))
 
     # --- within
+
+    def _account_for(self, unit: Unit) -> list[Unit]:
+        if self.on_finished is not None:
+            self.on_finished(unit)
+        return self.account.finish(unit)
+
+    def _pass_on(self, units: Sequence[Unit]) -> None:
+        deliver = self.deliver
+        if deliver is None or self._limit or self._stopping:
+            self._make_ready(units)
+            return
+        for unit in units:
+            with self._lock:
+                self._out += 1
+            messages = self._hand_out(unit)
+            if not messages:
+                continue
+            try:
+                deliver(messages)
+            except RuntimeError:  # an executor that takes nothing more; a poll may find a way
+                self._is_in()
+                self._make_ready([unit])
 
     def _make_ready(self, units: Sequence[Unit]) -> None:
         if units:
