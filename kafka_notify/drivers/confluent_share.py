@@ -107,6 +107,7 @@ class KafkaShareConsumer:
         self._finish_at = 0.0
         self._is_subscribed = False
         self._locked_until_s = 0.0
+        self._unanswered_s: float | None = None  # since when a request may have been under way
         self._ending: Ending | None = None
 
     @property
@@ -184,7 +185,11 @@ class KafkaShareConsumer:
             return []
         taken = [one for one in map(self._read, messages) if one is not None]
         self._held = {_key(one.record): one.record for one in taken}
-        self._locked_until_s = asked_s + self.lock_s
+        # What comes may be the answer to the request of a poll that brought nothing in its time,
+        # and lie here since: a process that was suspended finds it when its lock has run out.
+        first_asked_s = asked_s if self._unanswered_s is None else self._unanswered_s
+        self._unanswered_s = None if messages else asked_s
+        self._locked_until_s = first_asked_s + self.lock_s
         return self._without_old(taken)
 
     def _read(self, message: Message) -> Acquired | None:

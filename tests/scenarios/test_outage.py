@@ -225,7 +225,7 @@ def test_start_may_be_tried_again(
     connect: Connect, brisk: Kafka, brisk_cluster: Cluster, unique: str
 ) -> None:
     """A start() that was refused since the broker was away works once it is back."""
-    transport = connect(brisk.url(connect_timeout=1, kafka_consumer_timeout=0.2))
+    transport = connect(brisk.url(connect_timeout=5, kafka_consumer_timeout=0.2))
     recorder = Recorder()
     listener = kafka_notify.get_notification_listener(
         transport, [kafka_notify.Target(topic=unique)], [recorder], pool=unique
