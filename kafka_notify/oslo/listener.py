@@ -23,12 +23,12 @@ from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.policies import new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
+from kafka_notify.runtime.starting import FAILED_S
 from kafka_notify.runtime.stuck import Stuck
 from kafka_notify.runtime.transport import NotificationTransport
 
 _POLL_S = 1.0  # one poll without anything; the server polls again
 _CLOSE_S = 10.0  # what leaving a group may take beyond the drain
-_FAILED_S = 1.0  # what the thread of a start that has failed may take to end
 
 
 class Incoming(base.IncomingMessage):
@@ -114,7 +114,7 @@ class PollListener(base.PollStyleListener):
             _call_at_exit(weakref.WeakMethod(self.cleanup))
         except BaseException:
             self._intake.ask_to_stop()  # also if it goes on, as after an eventlet.Timeout
-            aside(self._intake.join, _FAILED_S)
+            aside(self._intake.join, FAILED_S)
             if self._intake.is_alive():
                 # Endpoints may be at work already, and nobody else holds this listener now.
                 _call_at_exit(lambda: self.cleanup)

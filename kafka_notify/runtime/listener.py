@@ -23,11 +23,11 @@ from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.policies import AnyIntake, new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
+from kafka_notify.runtime.starting import FAILED_S
 from kafka_notify.runtime.stuck import Stuck
 from kafka_notify.runtime.transport import NotificationTransport
 from kafka_notify.runtime.workers import Workers
 
-_FAILED_S = 1.0  # what the thread of a start that has failed may take to end
 _CLOSE_S = 10.0  # what leaving a group may take beyond the drain; the client bounds it by itself
 
 
@@ -114,7 +114,7 @@ class NotificationListener:
             try:
                 self._intake.start()
             except Exception:
-                self._intake.join(_FAILED_S)
+                self._intake.join(FAILED_S)
                 if not self._intake.is_alive():
                     self._release(0)
                 raise

@@ -11,6 +11,9 @@ from kafka_notify.native import threading
 from kafka_notify.runtime import coordinator
 from kafka_notify.runtime.transport import NotificationTransport
 
+FAILED_S = 1.0
+"""What the thread of a start that has failed may take to end."""
+
 
 class Starting:
     """One start. Threads: the listener's own tells; the one that starts it waits."""

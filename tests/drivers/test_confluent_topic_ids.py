@@ -9,8 +9,6 @@ from kafka_notify.core.message import Partition
 from kafka_notify.drivers.confluent_topic_ids import TopicIds
 
 OURS = [Partition("nova.info", 1), Partition("nova.info", 0), Partition("other.info", 0)]
-
-
 NONE = "AAAAAAAAAAAAAAAAAAAAAA"
 FIRST = "b5FdfjWZQxGSb4dj5M0wFw"
 SECOND = "Z+/GZxcxR5SgleLQhpM+ig"
