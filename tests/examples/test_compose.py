@@ -66,21 +66,27 @@ def exchange(new: Callable[[], kafka_notify.NotificationTransport], topic: str) 
 PATIENT = "delivery=confirm&start_timeout=300&confirm_timeout=300&connect_timeout="
 
 
+def reached(nodes: Nodes) -> Callable[[], kafka_notify.NotificationTransport]:
+    """Return what makes a transport to a cluster that lets everybody in, once it answers."""
+    url = f"kafka://{','.join(nodes.bootstrap.values())}/?{PATIENT}30"
+
+    def new() -> kafka_notify.NotificationTransport:
+        return kafka_notify.get_notification_transport(url=url)
+
+    await_kafka(nodes, new)
+    return new
+
+
 def test_one_node(tmp_path: Path, unique: str) -> None:
     """A notification goes there and back."""
     with running("one-node.yaml", tmp_path) as nodes:
-        url = f"kafka://{nodes.bootstrap['kafka']}/?{PATIENT}30"
-        new = lambda: kafka_notify.get_notification_transport(url=url)  # noqa: E731
-        await_kafka(nodes, new)
-        exchange(new, unique)
+        exchange(reached(nodes), unique)
 
 
 def test_three_nodes(tmp_path: Path, unique: str) -> None:
     """Three replicas of everything, and nothing is out of reach when a node is lost."""
     with running("three-nodes.yaml", tmp_path) as nodes:
-        url = f"kafka://{','.join(nodes.bootstrap.values())}/?{PATIENT}30"
-        new = lambda: kafka_notify.get_notification_transport(url=url)  # noqa: E731
-        await_kafka(nodes, new)
+        new = reached(nodes)
         exchange(new, unique)
         nodes.kill("kafka3")
         exchange(new, unique)
