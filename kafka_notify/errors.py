@@ -17,13 +17,15 @@
       UndecodableRecord (ValueError)
       ConsumeError
         CommitFailed          AssignmentLost      ConsumerFenced
-          CommitUnanswered
+          CommitUnanswered    RecordsGone         .partitions
       ClosedError (RuntimeError)
 
 No message holds a password: URLs appear in their redacted form only.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class KafkaNotifyError(Exception):
@@ -178,6 +180,17 @@ class ConsumerFenced(ConsumeError):
         super().__init__(message)
         self.code = code
         self.unsupported_protocol = unsupported_protocol
+
+
+class RecordsGone(ConsumeError):
+    """Raised by a reader when Kafka has removed records before it read them, or their topic.
+
+    ``partitions`` are those concerned; read on from where they start now.
+    """
+
+    def __init__(self, message: str, *, partitions: Sequence[tuple[str, int]]) -> None:
+        super().__init__(message)
+        self.partitions = tuple(partitions)
 
 
 class ClosedError(KafkaNotifyError, RuntimeError):

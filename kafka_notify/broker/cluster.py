@@ -34,6 +34,8 @@ from kafka_notify.errors import BrokerUnavailable, ClosedError, ConfigurationErr
 
 _MOST_NODES = 9
 _DATA_REMEDY = "give a data folder that you may write to"
+FOR_LOAD = ("-XX:TieredStopAtLevel=4", "-XX:-UseSerialGC", "-XX:+UseParallelGC")
+"""``java_options`` of a broker that works hard: the whole compiler, a collector of throughput."""
 # A cluster whose owner was killed lets go of its data after this time at the latest.
 _DATA_LOCK_TIMEOUT_S = 10.0
 
@@ -61,6 +63,7 @@ class Cluster:
         start_timeout_s: for a start, download not included.
         stop_timeout_s: for an orderly stop; what is there then is killed.
         on_progress: called with a short text when something begins that takes time.
+        java_options: win over ours, which are for quick starts: see ``FOR_LOAD``.
 
     Raises:
         ConfigurationError: an argument that cannot work.
@@ -84,6 +87,7 @@ class Cluster:
         start_timeout_s: float = 120.0,
         stop_timeout_s: float = 20.0,
         on_progress: Callable[[str], None] | None = None,
+        java_options: Sequence[str] = (),
     ) -> None:
         self._count = nodes
         self._ports = None if ports is None else tuple(ports)
@@ -98,6 +102,7 @@ class Cluster:
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._on_progress = on_progress or _ignore
+        self._java_options = tuple(java_options)
         self._check()
         self._nodes: list[Node] = []
         self._plan = ClusterPlan(addresses=())
@@ -160,7 +165,7 @@ class Cluster:
         self._keep_folder = False
         began = time.monotonic()
         try:
-            self._launch(java, jars, quick=quick)
+            self._launch(java, jars, quick=(*quick, *self._java_options))
         except OSError as exc:
             folder = self._folder or self._data_dir or Path(tempfile.gettempdir())
             self.close()

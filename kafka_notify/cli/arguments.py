@@ -75,6 +75,12 @@ def _destination(parsed: argparse.Namespace) -> tuple[Any, core_url.TransportURL
         )
     conf = options.make_conf(parsed.config_file) if parsed.config_file else None
     url, settings = options.resolve(conf, parsed.url)
+    refuse_in_process(url)
+    return conf, url, settings
+
+
+def refuse_in_process(url: core_url.TransportURL) -> None:
+    """Raise InvalidTransportURL for the URL of a cluster that no other process can reach."""
     if url.transport in _IN_PROCESS:
         raise InvalidTransportURL(
             url.redacted(),
@@ -83,7 +89,6 @@ def _destination(parsed: argparse.Namespace) -> tuple[Any, core_url.TransportURL
             "broker' runs one on this machine), or see both sides in one process with "
             "'kafka-notify demo'",
         )
-    return conf, url, settings
 
 
 def _bounded(settings: Settings, left_s: float) -> Settings:

@@ -9,7 +9,10 @@ without the envelope, from old fleets, are read too.
 from __future__ import annotations
 
 import json
+import marshal
 import math
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -25,11 +28,12 @@ _OUR_VERSION = "2.0"
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _DEEPEST = 200
 _NOT_FINITE = "is NaN or infinite, which JSON cannot hold"
+_INFINITY = re.compile(rb"[g\xe7].{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)  # see _may_hold_infinity
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 20  # the shortest that orjson rounds, read with _ZEROS for its digits
 
 
-def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
+def encode(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
     """Return the record value of a notification's fields and its context.
 
     Raises SerializationError that names the path of what JSON cannot hold.
@@ -39,7 +43,7 @@ def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
     try:
         inner = orjson.dumps(whole, default, _OPTIONS)
         # orjson writes NaN and the infinities as null, without a word.
-        if b"null" in inner and not _is_finite(whole):
+        if b"null" in inner and _may_hold_infinity(whole) and not _is_finite(whole):
             raise ValueError(_NOT_FINITE)
         text = inner.decode()
     except (TypeError, ValueError):
@@ -139,6 +143,20 @@ def _loads(text: str | bytes, *, exactly: bool) -> Any:
             return second(text)
         except (ValueError, RecursionError):
             raise UndecodableRecord(f"not JSON: {error}") from error
+
+
+def _may_hold_infinity(whole: dict[str, Any]) -> bool:
+    """Tell, quickly, whether a float in it may be NaN or infinite: true at times where none is.
+
+    marshal writes a float as ``g`` and eight bytes, the last two of which are then all ones in
+    their exponent. Few payloads hold such a last byte at all; walking through a notification
+    takes three times as long.
+    """
+    try:
+        flat = marshal.dumps(whole)
+    except ValueError:  # other types than Python's own
+        return True
+    return (b"\x7f" in flat or b"\xff" in flat) and _INFINITY.search(flat) is not None
 
 
 def _is_finite(value: Any) -> bool:

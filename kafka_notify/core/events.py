@@ -263,6 +263,34 @@ class ConsumerReopened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderStarted(Event):
+    """A reader gets, in no group, all that comes from these offsets on."""
+
+    topics: Sequence[str]
+    offsets: Mapping[Partition, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderReopened(Event):
+    """A reader's client was at its end and is made anew; it goes on where it was."""
+
+    topics: Sequence[str]
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsMissed(Event):
+    """Kafka has removed records before a reader read them (retention): it goes on after them.
+
+    ``expected`` are the offsets that it wanted next, ``found`` those that it goes on from.
+    """
+
+    topics: Sequence[str]
+    expected: Mapping[Partition, int]
+    found: Mapping[Partition, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerFailed(Event):
     """A listener's thread came upon an error that it goes on after, in a moment."""
 

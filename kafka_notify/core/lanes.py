@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.message import Record
 
 LaneKey = tuple[str, bytes]
 """(topic, record key): a key means nothing beyond its topic."""
@@ -33,9 +33,7 @@ class Unit:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
-        self.keys: frozenset[LaneKey] = frozenset(
-            (record.topic, record.key) for record in records if record.key is not None
-        )
+        self.keys: tuple[LaneKey, ...] = _keys_of(records)
         self.epoch = 0
         self.todo: Any = None
         self.attempt = 1
@@ -47,12 +45,14 @@ class Unit:
         """Whether nothing stands before it in any of its lanes."""
         return not self._behind
 
-    def next_offsets(self) -> dict[Partition, int]:
-        """Return the offset after the last record of each partition."""
-        offsets: dict[Partition, int] = {}
-        for record in self.records:
-            offsets[record.where] = record.offset + 1
-        return offsets
+
+def _keys_of(records: Sequence[Record]) -> tuple[LaneKey, ...]:
+    if len(records) == 1:
+        record = records[0]
+        return () if record.key is None else ((record.topic, record.key),)
+    return tuple(
+        {(record.topic, record.key): None for record in records if record.key is not None}
+    )
 
 
 class Lanes:

@@ -250,6 +250,46 @@ class ShareClient(Protocol):
         """
 
 
+class ReaderClient(Protocol):
+    """Read partitions for its owner alone: in no group, and nothing is committed.
+
+    Where it reads on is its owner's to know. All calls from its one thread, but ``abandon``.
+    """
+
+    def partition_counts(self, topics: Sequence[str], timeout_s: float) -> dict[str, int]:
+        """Return how many partitions these topics have; see ``AdminClient``. Over one connection.
+
+        Raises BrokerUnavailable or BrokerRefused.
+        """
+
+    def start_offsets(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return the first offset of each partition. Raises as ``partition_counts``."""
+
+    def end_offsets(
+        self, partitions: Sequence[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return the offset that the next record of each partition will get. Raises likewise."""
+
+    def read_from(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Read these partitions, and no others, from these offsets on. Never blocks."""
+
+    def take(self, limit: int, timeout_s: float) -> list[Record]:
+        """Return what is there, at most ``limit`` records; wait ``timeout_s`` for a first one.
+
+        Never waits to fill the list. Raises RecordsGone when the next record of a partition is not
+        there any more: nothing comes of it until ``read_from``. Raises ConsumerFenced, or
+        BrokerUnavailable, when the client will never get on: make a new one.
+        """
+
+    def abandon(self) -> None:
+        """Forget the client without touching it: called in a child of fork."""
+
+    def close(self) -> None:
+        """Release the client. Idempotent; bounded by the client."""
+
+
 class AdminClient(Protocol):
     """Ask for topics and make them. Threads: any."""
 
@@ -328,6 +368,9 @@ class Driver(Protocol):
 
         Raises ConfigurationError when this driver, or the client beneath it, has no share groups.
         """
+
+    def new_reader(self, *, on_problem: OnProblem) -> ReaderClient:
+        """Return a new reader; it reads nothing yet."""
 
     def new_admin(self, *, on_problem: OnProblem) -> AdminClient:
         """Return a new admin client."""

@@ -23,6 +23,7 @@ from kafka_notify.drivers.confluent_consumer import KafkaConsumer
 from kafka_notify.drivers.confluent_errors import Problems
 from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_producer import KafkaProducer
+from kafka_notify.drivers.confluent_reader import KafkaReader
 from kafka_notify.drivers.confluent_share_start import ShareStart
 from kafka_notify.drivers.confluent_share_watch import ShareWatch
 from kafka_notify.drivers.confluent_topic_ids import TopicIds
@@ -169,6 +170,22 @@ class KafkaDriver:
             problems=problems,
             on_problem=on_problem,
             close_timeout_s=_SHARE_CLOSE_S,
+        )
+
+    def new_reader(self, *, on_problem: OnProblem) -> KafkaReader:
+        """Return a new reader."""
+        problems = Problems(address=self._address, on_problem=on_problem)
+        health = Health(problems.forget)
+        config = confluent_config.reader(
+            {**self._consumer_defaults, **self._shared}, self._settings
+        )
+        topic_ids = TopicIds()
+        return KafkaReader(
+            make(Consumer, config, problems=problems, health=health, topic_ids=topic_ids),
+            health=health,
+            topic_ids=topic_ids,
+            address=self._address,
+            problems=problems,
         )
 
     def _use_classic(self, group: str) -> None:

@@ -212,6 +212,19 @@ def consumer(
     return config
 
 
+def reader(shared: Mapping[str, str | int | float | bool], settings: Settings) -> Config:
+    """Return the keys of a consumer that is in no group: it only bears a group's name.
+
+    Where a record is gone it says so, instead of going on somewhere else.
+    """
+    config = consumer(shared, settings, group=settings.consumer_group, protocol="classic")
+    return {
+        **config,
+        "auto.offset.reset": "error",
+        "max.poll.interval.ms": _LONGEST_POLL_INTERVAL_MS,
+    }
+
+
 def share_consumer(
     shared: Mapping[str, str | int | float | bool], settings: Settings, *, group: str
 ) -> Config:

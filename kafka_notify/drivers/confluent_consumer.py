@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_END,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
@@ -20,14 +18,14 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import OnPartitions
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut
-from kafka_notify.drivers.confluent_errors import SETTLING, Problems, commit_error
+from kafka_notify.drivers.confluent_errors import Problems, commit_error
 from kafka_notify.drivers.confluent_health import Health
+from kafka_notify.drivers.confluent_offsets import Offsets, topic_partitions
 from kafka_notify.drivers.confluent_topic_ids import TopicIds
 from kafka_notify.errors import (
     AssignmentLost,
@@ -64,6 +62,7 @@ class KafkaConsumer:
         """``on_unsupported`` is given when classic may stand in for KIP-848."""
         self._maybe_client: Consumer | None = client
         self._committer = Committer(client, timeout_s=commit_timeout_s)
+        self._offsets = Offsets(client, problems=problems, brings_records=lambda: self._subscribed)
         self._health = health
         self._topic_ids = topic_ids
         self._group = group
@@ -225,16 +224,7 @@ class KafkaConsumer:
         if error is not None:
             self._heed(error, message.topic())
             return None
-        kind, timestamp_ms = message.timestamp()
-        return Record(
-            message.topic() or "",
-            message.partition() or 0,
-            message.offset() or 0,
-            message.key(),
-            message.value(),
-            _headers(message.headers()),
-            -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
-        )
+        return to_record(message)
 
     def _heed(self, error: KafkaError, topic: str | None) -> None:
         """Tell of an error that came in place of a record; raise when it is the end."""
@@ -267,7 +257,7 @@ class KafkaConsumer:
         """Call now; while a commit hangs, before the next records are taken."""
 
         def on_owned() -> None:
-            call(_topic_partitions(self._assigned.intersection(partitions)))
+            call(topic_partitions(self._assigned.intersection(partitions)))
 
         if self._committer.settle(0):
             on_owned()
@@ -341,76 +331,31 @@ class KafkaConsumer:
     def _committed(
         self, partitions: Sequence[Partition], timeout_s: float
     ) -> dict[Partition, TopicPartition]:
-        return self._ask(
-            lambda left_s: self._client.committed(_topic_partitions(partitions), left_s),
-            partitions,
-            timeout_s=timeout_s,
-            doing=f"reading the offsets of group {self._group}",
-        )
+        offsets = self._questions(partitions, timeout_s)
+        return offsets.committed(partitions, timeout_s, group=self._group)
 
     def start_offsets(
         self, partitions: Sequence[Partition], timeout_s: float
     ) -> dict[Partition, int]:
         """Return the first offset of each partition."""
-        return self._list_offsets(partitions, OFFSET_BEGINNING, timeout_s=timeout_s)
+        return self._questions(partitions, timeout_s).starts(partitions, timeout_s)
 
     def end_offsets(
         self, partitions: Sequence[Partition], timeout_s: float
     ) -> dict[Partition, int]:
         """Return the offset that the next record of each partition will get."""
-        return self._list_offsets(partitions, OFFSET_END, timeout_s=timeout_s)
+        return self._questions(partitions, timeout_s).ends(partitions, timeout_s)
 
-    def _list_offsets(
-        self, partitions: Sequence[Partition], which: int, *, timeout_s: float
-    ) -> dict[Partition, int]:
-        # ListOffsets takes -1 and -2 in a timestamp's place (KIP-79); one request per leader,
-        # where the watermark call sends one per partition.
-        asked = [TopicPartition(topic, number, which) for topic, number in partitions]
-        found = self._ask(
-            lambda left_s: self._client.offsets_for_times(asked, left_s),
-            partitions,
-            timeout_s=timeout_s,
-            doing="reading where partitions start or end",
-        )
-        return {where: one.offset for where, one in found.items()}
-
-    def _ask(
-        self,
-        request: Callable[[float], list[TopicPartition]],
-        partitions: Sequence[Partition],
-        *,
-        timeout_s: float,
-        doing: str,
-    ) -> dict[Partition, TopicPartition]:
-        if not partitions:
-            return {}
-        if not self._committer.settle(timeout_s):
+    def _questions(self, partitions: Sequence[Partition], timeout_s: float) -> Offsets:
+        """Return what asks, once the client is free."""
+        if self._maybe_client is None:
+            raise self._closed()
+        if partitions and not self._committer.settle(timeout_s):
             raise BrokerUnavailable(
-                f"{doing} at {self._address}: it has not answered a commit yet"
+                f"asking for offsets of group {self._group} at {self._address}: it has not "
+                "answered a commit yet"
             )
-
-        def attempt() -> dict[Partition, TopicPartition]:
-            found = {}
-            for partition in request(max(0.1, timeout_s)):
-                if partition.error is not None:
-                    raise KafkaException(partition.error)
-                found[Partition(partition.topic, partition.partition)] = partition
-            return found
-
-        retrying = Retrying(
-            stop=stop_after_delay(timeout_s),
-            wait=wait_exponential(multiplier=0.05, max=0.5),
-            retry=retry_if_exception(_is_settling),
-            reraise=True,
-            sleep=time.sleep,
-        )
-        try:
-            return retrying(attempt)
-        except KafkaException as error:
-            if not self._subscribed:
-                # Serves the error callback, which knows why; a member's records must stay.
-                self._client.poll(0)
-            raise self._problems.explain(error.args[0], doing=doing) from error
+        return self._offsets
 
     # --- the end
 
@@ -442,20 +387,26 @@ class KafkaConsumer:
         self._raise_failure()
 
 
+def to_record(message: Message) -> Record:
+    """Return the client's message, which is no error, as our value."""
+    kind, timestamp_ms = message.timestamp()
+    return Record(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.key(),
+        message.value(),
+        _headers(message.headers()),
+        -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+    )
+
+
 def _ignore(partitions: Sequence[Partition]) -> None:
     """Stand in for a callback until there is one."""
 
 
-def _is_settling(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() in SETTLING
-
-
 def _partitions(found: Iterable[TopicPartition]) -> list[Partition]:
     return [Partition(one.topic, one.partition) for one in found]
-
-
-def _topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
-    return [TopicPartition(topic, number) for topic, number in partitions]
 
 
 def _headers(found: Any) -> tuple[tuple[str, bytes | None], ...]:

@@ -130,16 +130,16 @@ class KafkaProducer:
         error: KafkaError | None,
         message: Message,
     ) -> None:
-        topic = message.topic() or ""
         if error is not None:
             held = _Held(token, headers, error, message)
             if self._handing_on and error.code() in _PURGED:
                 self._queued.append(held)
                 return
-            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and self._may_be_split(topic):
+            too_large = error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+            if too_large and self._may_be_split(message.topic() or ""):
                 self._refused.append(held)
                 return
-        else:
+        elif self._hurries < len(_HURRY_AT_S) or self._problems.last is not None:
             self._hurries = len(_HURRY_AT_S)
             self._problems.forget()
         self._tell(token, error, message)

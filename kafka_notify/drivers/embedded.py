@@ -34,6 +34,7 @@ from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_consumer import KafkaConsumer
 from kafka_notify.drivers.confluent_errors import broker_error
 from kafka_notify.drivers.confluent_producer import KafkaProducer
+from kafka_notify.drivers.confluent_reader import KafkaReader
 from kafka_notify.errors import BrokerError, BrokerUnavailable, InvalidTransportURL
 from kafka_notify.native import threading
 
@@ -177,6 +178,10 @@ class EmbeddedDriver:
     def new_share_consumer(self, group: str, *, on_problem: OnProblem) -> ShareClient:
         """Raise ConfigurationError: there are no share groups here."""
         raise no_share_groups("embedded")
+
+    def new_reader(self, *, on_problem: OnProblem) -> KafkaReader:
+        """Return a new reader."""
+        return self._kafka.new_reader(on_problem=on_problem)
 
     def new_admin(self, *, on_problem: OnProblem) -> EmbeddedAdmin:
         """Return a new admin client."""

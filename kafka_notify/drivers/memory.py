@@ -12,14 +12,15 @@ URL: ``memory://[name]/vhost``. Transports with one name share a cluster, which 
     cluster.refuse("notifications.info", DeliveryRefused("no"))    # None ends it
     cluster.deny_creation = True                       # topics must exist: cluster.create_topic
     cluster.auto_create = False                        # a send creates no topic
+    cluster.forget("notifications.info", 0, 5)         # retention: partition 0 starts at 5
     cluster.expel("pool")                              # members lose their partitions
     cluster.fence("pool")                              # members must be made anew
     cluster.clock = fake                               # drives delivery timeouts and timestamps
 
 No threads run: sends, reports and rebalances happen inside the calls of the clients. A key always
-goes to the same partition of a topic, records without a key take turns. Nothing is ever deleted;
-the cluster is gone when the last transport is closed and no test holds it. After a fork parent
-and child have a copy each.
+goes to the same partition of a topic, records without a key take turns. Nothing is deleted
+but what a test removes; the cluster is gone when the last transport is closed and no test holds
+it. After a fork parent and child have a copy each.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from kafka_notify.drivers.base import OnProblem, OnReport, ShareClient, no_share
 from kafka_notify.drivers.memory_cluster import DEFAULT_PARTITIONS, MemoryCluster
 from kafka_notify.drivers.memory_consumer import MemoryConsumer
 from kafka_notify.drivers.memory_producer import MemoryProducer
+from kafka_notify.drivers.memory_reader import MemoryReader
 from kafka_notify.errors import BrokerError, InvalidTransportURL
 
 __all__ = ["DEFAULT_PARTITIONS", "MemoryAdmin", "MemoryCluster", "MemoryDriver"]
@@ -75,6 +77,10 @@ class MemoryDriver:
     def new_share_consumer(self, group: str, *, on_problem: OnProblem) -> ShareClient:
         """Raise ConfigurationError: there are no share groups here."""
         raise no_share_groups("memory")
+
+    def new_reader(self, *, on_problem: OnProblem) -> MemoryReader:
+        """Return a new reader."""
+        return MemoryReader(self._cluster, on_problem=on_problem)
 
     def new_admin(self, *, on_problem: OnProblem) -> MemoryAdmin:
         """Return a new admin client; it raises and has nothing to tell besides."""

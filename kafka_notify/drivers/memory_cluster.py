@@ -47,6 +47,7 @@ class MemoryCluster:
         self._arrived: dict[str, list[Record]] = {}
         self._refused: dict[str, DeliveryError] = {}
         self._groups: dict[str, Group] = {}
+        self._starts: dict[Partition, int] = {}
 
     @classmethod
     def find(cls, name: str) -> MemoryCluster:
@@ -118,6 +119,12 @@ class MemoryCluster:
                 self._refused.pop(topic, None)
             else:
                 self._refused[topic] = error
+
+    def forget(self, topic: str, partition: int, next_start: int) -> None:
+        """Remove the records of a partition below an offset, as retention does."""
+        with self.changed:
+            self._starts[Partition(topic, partition)] = next_start
+            self.changed.notify_all()
 
     def expel(self, group: str) -> None:
         """Take all partitions from a group's members, as when their session has timed out.
@@ -201,6 +208,10 @@ class MemoryCluster:
         arrived.append(record)
         self.changed.notify_all()
         return record
+
+    def start_of(self, partition: Partition) -> int:
+        """Return the first offset that a partition has."""
+        return self._starts.get(partition, 0)
 
     def log(self, partition: Partition) -> list[Record] | None:
         """Return the records of one partition, None when there is no such partition."""

@@ -163,7 +163,7 @@ class MemoryConsumer:
         self._turn += 1
         found: list[Record] = []
         for partition in partitions[first:] + partitions[:first]:
-            position = self._positions[partition]
+            position = max(self._positions[partition], self._cluster.start_of(partition))
             log = self._cluster.log(partition) or []
             some = log[position : position + limit - len(found)]
             self._positions[partition] = position + len(some)
@@ -237,8 +237,9 @@ class MemoryConsumer:
     def start_offsets(
         self, partitions: Sequence[Partition], timeout_s: float
     ) -> dict[Partition, int]:
-        """Return the first offset of each partition, which is 0: nothing is ever deleted."""
-        return dict.fromkeys(self.end_offsets(partitions, timeout_s), 0)
+        """Return the first offset of each partition."""
+        ends = self.end_offsets(partitions, timeout_s)
+        return {partition: self._cluster.start_of(partition) for partition in ends}
 
     def end_offsets(
         self, partitions: Sequence[Partition], timeout_s: float

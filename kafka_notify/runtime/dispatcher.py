@@ -40,7 +40,8 @@ class Dispatcher:
         requeues: bool = False,
         deduplicate: int = 0,
     ) -> None:
-        self._serializer = serializer or NoOpSerializer()
+        plain = serializer is None or type(serializer) is NoOpSerializer
+        self._serializer = None if plain else serializer
         self._monitor = monitor
         self._counters = counters
         self._requeues = requeues
@@ -78,7 +79,7 @@ class Dispatcher:
         trouble = ""
         for one in calls:
             screen, call = one
-            if self._wanted(screen, call, message):
+            if screen is None or self._wanted(screen, call, message):
                 asked = self._call(call, (message,), _arguments(message))
                 if asked:
                     trouble = asked
@@ -92,6 +93,8 @@ class Dispatcher:
 
     def _decode(self, record: Record) -> Notification:
         message = self._decoder.decode(record)
+        if self._serializer is None:
+            return message
         try:
             ctxt = self._serializer.deserialize_context(message.ctxt)
             payload = self._serializer.deserialize_entity(ctxt, message.payload)
@@ -129,11 +132,9 @@ class Dispatcher:
         return ""
 
     def _wanted(
-        self, screen: NotificationFilter | None, call: Callable[..., Any], message: Notification
+        self, screen: NotificationFilter, call: Callable[..., Any], message: Notification
     ) -> bool:
         """Tell whether an endpoint's filter lets a notification through."""
-        if screen is None:
-            return True
         try:
             return screen.match(
                 message.ctxt,
@@ -206,7 +207,8 @@ class BatchDispatcher(Dispatcher):
             wanted = [
                 record
                 for record in records
-                if record in messages and self._wanted(screen, call, messages[record])
+                if record in messages
+                and (screen is None or self._wanted(screen, call, messages[record]))
             ]
             if wanted:
                 found = [messages[record] for record in wanted]

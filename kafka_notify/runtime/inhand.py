@@ -7,7 +7,7 @@ It says what may run; who runs it, and how, is not known here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from kafka_notify.core.lanes import LaneKey, Lanes, Unit
@@ -51,8 +51,25 @@ class Hands(Protocol):
     def discard(self, partitions: Iterable[Partition] | None) -> int:
         """Drop these partitions' records (None: all) that no endpoint has begun; count them."""
 
+    @property
+    def patience_s(self) -> float:
+        """How long the intake may do something else before it calls ``spread``."""
+
+    def spread(self) -> None:
+        """Have what may run, and waits for those who are busy, run elsewhere. Never blocks."""
+
     def tell_stuck(self) -> None:
         """Report the endpoints that take longer than ``stuck_after``."""
+
+
+class _Wait:
+    """Somebody who waits until something holds."""
+
+    __slots__ = ("done", "holds")
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        self.holds = holds
+        self.done = threading.Event()
 
 
 class InHand:
@@ -62,8 +79,9 @@ class InHand:
         """``discards`` tells that ``begin`` is called before each unit, and ``discard`` works."""
         self.discards = discards
         self._lanes = Lanes()
-        self._state = threading.Condition()
-        self._of: Counter[Partition] = Counter()  # how many records of each, in all _total
+        self._lock = threading.Lock()
+        self._waits: list[_Wait] = []
+        self._units: set[Unit] = set()
         self._waiting: set[Unit] = set()  # those that have not begun
         self._aside: set[Unit] = set()
         self._held_up: set[Unit] = set()  # behind one that is aside
@@ -83,13 +101,14 @@ class InHand:
 
     def after_fork_in_child(self) -> None:
         """Have a lock that no thread of the parent holds."""
-        self._state = threading.Condition()
+        self._lock = threading.Lock()
+        self._waits = []
 
     def add(self, units: Collection[Unit]) -> list[Unit]:
         """Take units in their order; return those that may run at once."""
-        with self._state:
-            for unit in units:
-                self._count(unit.records, 1)
+        with self._lock:
+            self._units.update(units)
+            self._total += sum(len(unit.records) for unit in units)
             if self.discards:
                 self._waiting.update(units)
             ready = self._lanes.add(units)
@@ -99,64 +118,67 @@ class InHand:
 
     def begin(self, unit: Unit) -> bool:
         """Note that a unit is about to run; tell whether anything of it is left."""
-        with self._state:
+        with self._lock:
             self._waiting.discard(unit)
             return bool(unit.records)
 
     def finish(self, unit: Unit) -> list[Unit]:
         """Take a unit out of the account; return those that may run now."""
-        with self._state:
-            self._waiting.discard(unit)
+        with self._lock:
+            self._units.discard(unit)
+            if self.discards:
+                self._waiting.discard(unit)
             if unit in self._aside:
                 self._let_go(unit)
-            self._count(unit.records, -1)
+            self._total -= len(unit.records)
             ready = self._lanes.finish(unit)
-            self._state.notify_all()
+            if self._waits:
+                self._wake()
             return ready
 
     def set_aside(self, unit: Unit) -> None:
         """Note that a unit waits for a time of its own, and those of its lanes behind it."""
-        with self._state:
+        with self._lock:
             self._aside.add(unit)
             self._held_keys.update(unit.keys)
             self._hold_up(self._lanes.behind(unit))
             if self.discards:
                 self._waiting.add(unit)
-            self._state.notify_all()
+            self._wake()
 
     def take_up(self, unit: Unit) -> None:
         """End what ``set_aside`` began."""
-        with self._state:
+        with self._lock:
             self._let_go(unit)
             if self.discards:
                 self._waiting.add(unit)
 
     def pause(self, unit: Unit) -> None:
         """Note that a unit that is aside, and has begun, waits again."""
-        with self._state:
+        with self._lock:
             if self.discards:
                 self._waiting.add(unit)
-            self._state.notify_all()
+            self._wake()
 
     def give_back(self, unit: Unit) -> None:
         """Drop a unit that has begun, and those behind it, for whoever reads them next."""
-        with self._state:
+        with self._lock:
             for one in (unit, *self._lanes.behind(unit)):
                 self._keep(one, ())
-            self._state.notify_all()
+            self._wake()
 
     def give_back_aside(self) -> None:
         """Drop the units that wait aside, and those behind, for whoever reads them next."""
-        with self._state:
+        with self._lock:
             for unit in (*self._aside.intersection(self._waiting), *self._held_up):
                 self._keep(unit, ())
-            self._state.notify_all()
+            self._wake()
 
     def _keep(self, unit: Unit, records: Sequence[Record]) -> None:
-        self._count(unit.records, -1)
-        self._count(records, 1)
+        gone = len(unit.records) - len(records)
+        self._total -= gone
         if unit in self._held_up:
-            self._held_up_records -= len(unit.records) - len(records)
+            self._held_up_records -= gone
         unit.records = tuple(records)
 
     def _let_go(self, unit: Unit) -> None:
@@ -173,46 +195,71 @@ class InHand:
                 self._held_up.add(unit)
                 self._held_up_records += len(unit.records)
 
-    def _count(self, records: Sequence[Record], change: int) -> None:
-        self._total += change * len(records)
-        for record in records:
-            self._of[record.where] += change
-
     def discard(self, partitions: Iterable[Partition] | None) -> int:
         """Drop the records of these partitions (None: all) from units that have not begun.
 
         The units stay, with what is left of them, until they are finished. Returns how many.
         """
         unwanted = None if partitions is None else frozenset(partitions)
-        with self._state:
+        with self._lock:
             dropped = self._discard(unwanted)
-            self._state.notify_all()
+            self._wake()
         return dropped
 
     def _discard(self, unwanted: Collection[Partition] | None) -> int:
         before = self._total
+        emptied = []
         for unit in self._waiting:
             kept = [] if unwanted is None else [r for r in unit.records if r.where not in unwanted]
             if len(kept) < len(unit.records):
                 self._keep(unit, kept)
+            if not kept:
+                emptied.append(unit)
+        self._waiting.difference_update(emptied)
         return before - self._total
+
+    # --- waiting
 
     def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until ``has_room``; tell whether that is so."""
-        with self._state:
-            return self._state.wait_for(has_room, timeout_s)
+        return self._wait_until(has_room, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions (None: any) is in hand; return those left."""
         watched = None if partitions is None else frozenset(partitions)
 
-        def left() -> int:
+        def none_left() -> bool:
             if watched is None:
-                return self._total
+                return not self._total
             if self.discards:
                 self._discard(watched)  # again and again: what has begun may have to wait anew
-            return sum(self._of[one] for one in watched)
+            return not any(self._of(watched))
 
-        with self._state:
-            self._state.wait_for(lambda: left() == 0, timeout_s)
-            return left()
+        if self._wait_until(none_left, timeout_s):
+            return 0
+        with self._lock:
+            return self._total if watched is None else sum(1 for _ in self._of(watched))
+
+    def _of(self, watched: Collection[Partition]) -> Iterator[Record]:
+        return (one for unit in self._units for one in unit.records if one.where in watched)
+
+    def _wait_until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``holds()``, which is called under the lock; tell whether it does.
+
+        Whoever changes something looks for those who wait, rather than waking them to look: at
+        full speed that would be a change of threads for each record.
+        """
+        with self._lock:
+            if holds():
+                return True
+            wait = _Wait(holds)
+            self._waits.append(wait)
+        wait.done.wait(timeout_s)
+        with self._lock:
+            self._waits.remove(wait)
+            return holds()
+
+    def _wake(self) -> None:
+        for wait in self._waits:
+            if not wait.done.is_set() and wait.holds():
+                wait.done.set()

@@ -214,13 +214,18 @@ class Intake:
 
     def _look_after(self, now: float) -> None:
         self._commits.work()
+        self._hands.spread()
         if now >= self._look_at_s:
             self._look_at_s = now + _LOOK_S
             self._hands.tell_stuck()
 
     @property
     def _longest_poll_s(self) -> float:
-        longest = min(self._settings.kafka_consumer_timeout, self._commits.longest_wait_s)
+        longest = min(
+            self._settings.kafka_consumer_timeout,
+            self._commits.longest_wait_s,
+            self._hands.patience_s,
+        )
         return min(longest, _STARTING_POLL_S) if self._starting.is_on else longest
 
     def _take(self, room: int, wait_s: float) -> list[Record]:

@@ -106,6 +106,16 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
         "acknowledged nor requeued; it is committed and will not come again",
     ),
     events.ConsumerReopened: (logging.WARNING, "Group {group}: consumer made anew: {error}"),
+    events.ReaderStarted: (logging.INFO, "Reading {topics} from {offsets}"),
+    events.ReaderReopened: (
+        logging.WARNING,
+        "Reading {topics}: the client is made anew, and goes on where it was: {error}",
+    ),
+    events.RecordsMissed: (
+        logging.ERROR,
+        "Reading {topics}: Kafka has removed records that were not read yet (retention, or the "
+        "topic is another one); expected {expected}, going on from {found}",
+    ),
     events.OutboxSpooling: (
         logging.WARNING,
         "Sends do not get through ({reason}): notifications go to the outbox, {folder}",

@@ -6,17 +6,17 @@ It builds the notification and gives it to notify drivers; how they send is thei
 
 from __future__ import annotations
 
-import datetime
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from kafka_notify.core.context import UnsafeContext, safe_context
 from kafka_notify.core.events import ContextOmitted
+from kafka_notify.core.message_id import new_message_id
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
 from kafka_notify.errors import ConfigurationError, DriverNotFound
 from kafka_notify.runtime.retry import check_retry
+from kafka_notify.runtime.timestamp import utc_now
 from kafka_notify.runtime.transport import NotificationTransport
 
 NAMESPACE = "kafka_notify.notify_drivers"
@@ -77,7 +77,8 @@ class Notifier:
         self.publisher_id = publisher_id
         self.retry: int | None = configured.retry if retry is None else retry
         check_retry(self.retry)
-        self._serializer = serializer or NoOpSerializer()
+        plain = serializer is None or type(serializer) is NoOpSerializer
+        self._serializer = None if plain else serializer
         self._topics = _checked_topics(configured.topics if topics is None else topics)
         self._driver_names = _driver_names(driver, configured.driver)
         self._drivers: list[NotifyDriver] = [
@@ -147,20 +148,33 @@ class Notifier:
     def _notify(self, ctxt: Any, event_type: str, payload: Any, priority: str) -> None:
         if not self._drivers:
             return
-        serialized = self._serializer.serialize_entity(ctxt, payload)
-        context = self._serializer.serialize_context(self._safe(ctxt))
-        message = {
-            "message_id": str(uuid.uuid4()),
-            "publisher_id": self.publisher_id,
-            "event_type": event_type,
-            "priority": priority,
-            "payload": serialized,
-            "timestamp": str(datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)),
-        }
+        context, message = self.compose(ctxt, event_type, payload, priority)
         if len(self._drivers) == 1:
             self._drivers[0].notify(context, message, priority, self.retry)
         else:
             self._notify_all(context, message, priority)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that it sends to, without the priority."""
+        return self._topics
+
+    def compose(
+        self, ctxt: Any, event_type: str, payload: Any, priority: str
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the context that may travel, and the fields of a new notification."""
+        context = self._safe(ctxt)
+        if self._serializer is not None:
+            payload = self._serializer.serialize_entity(ctxt, payload)
+            context = self._serializer.serialize_context(context)
+        return context, {
+            "message_id": new_message_id(),
+            "publisher_id": self.publisher_id,
+            "event_type": event_type,
+            "priority": priority,
+            "payload": payload,
+            "timestamp": utc_now(),
+        }
 
     def _notify_all(self, context: Any, message: dict[str, Any], priority: str) -> None:
         """Call every driver, whatever one of them raises; raise the first error at the end."""
@@ -176,6 +190,8 @@ class Notifier:
             raise first
 
     def _safe(self, ctxt: Any) -> Any:
+        if type(ctxt) is dict and not ctxt:
+            return ctxt
         try:
             return safe_context(ctxt, self.transport.settings.context_fields)
         except UnsafeContext as unsafe:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.errors import DeliveryError
@@ -13,8 +13,7 @@ from kafka_notify.native import threading
 OnDelivery = Callable[[DeliveryReport], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One record on its way to Kafka."""
 
     topic: str
@@ -30,6 +29,16 @@ class Outgoing:
         if self.headers:
             size += sum(len(name) + len(value) for name, value in self.headers)
         return size
+
+
+class Told(Protocol):
+    """Whoever is told of one record's end."""
+
+    def set(self, error: DeliveryError | None) -> None:
+        """Take the delivery report: ``error``, or None if the record is safe.
+
+        Called once, in the reports' thread: it must be quick and must not send.
+        """
 
 
 class Confirmation:

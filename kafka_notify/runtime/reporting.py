@@ -26,6 +26,11 @@ class Reporting:
         self._on_delivery = on_delivery
         self._problems: dict[str, BrokerError] = {}
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody wants to hear of what went well, too."""
+        return self._on_delivery is not None or bool(self._problems)
+
     def tell(self, report: DeliveryReport, *, raised: bool) -> None:
         """Tell of one record; ``raised`` means that its caller hears of a failure by itself."""
         if report.error is None:

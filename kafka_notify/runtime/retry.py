@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from kafka_notify.errors import ConfigurationError, DeliveryError
 from kafka_notify.native import time
@@ -51,16 +52,21 @@ def _retry(
     # Loaded when a first attempt has failed: its import takes longer than most programs send.
     import tenacity
 
-    policy = tenacity.Retrying(
-        stop=tenacity.stop_never if more is None else tenacity.stop_after_attempt(more),
-        wait=tenacity.wait_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S)
-        + tenacity.wait_random(0, _FIRST_WAIT_S),
-        retry=tenacity.retry_if_exception(
-            lambda error: isinstance(error, DeliveryError) and error.retriable
-        ),
-        sleep=sleep,
-        reraise=True,
-    )
-    for attempt in policy:
+    for attempt in tenacity.Retrying(**policy(more), sleep=sleep):
         with attempt:
             function(attempt.retry_state.attempt_number + 1)
+
+
+def policy(more: int | None) -> dict[str, Any]:
+    """Return tenacity's arguments for ``more`` attempts after the first, None: for ever."""
+    import tenacity
+
+    return {
+        "stop": tenacity.stop_never if more is None else tenacity.stop_after_attempt(more),
+        "wait": tenacity.wait_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S)
+        + tenacity.wait_random(0, _FIRST_WAIT_S),
+        "retry": tenacity.retry_if_exception(
+            lambda error: isinstance(error, DeliveryError) and error.retriable
+        ),
+        "reraise": True,
+    }

@@ -8,7 +8,7 @@ What a record means is not known here.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from kafka_notify.core.events import Monitor, RecordsUnsent, ReportsFailed
 from kafka_notify.core.message import DeliveryReport
@@ -25,7 +25,7 @@ from kafka_notify.errors import (
 from kafka_notify.native import threading
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.leaving import SENDERS_TURN, call_at_worker_exit
-from kafka_notify.runtime.outgoing import Confirmation, OnDelivery, Outgoing
+from kafka_notify.runtime.outgoing import Confirmation, OnDelivery, Outgoing, Told
 from kafka_notify.runtime.reporting import Reporting
 from kafka_notify.runtime.retry import call_with_retry
 
@@ -39,7 +39,7 @@ _GROUP_S = 0.005  # how late a report may be that nobody waits for
 _IDLE_S = 1.0  # between two looks at what the client says, while none are
 _REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
 
-_Token = tuple["str | None", "Confirmation | None"]
+_Token = tuple["str | None", "Told | None"]
 
 
 class Sender:
@@ -147,9 +147,11 @@ class Sender:
         if not confirmation.wait(self._settings.confirm_timeout + _REPORT_GRACE_S):
             what = f"the client gave no delivery report{self._reporting.heard()}"
             raise self._unconfirmed(record, attempt, what)
-        error = confirmation.error
-        if error is None:
-            return
+        if confirmation.error is not None:
+            self.raise_failed(record, confirmation.error, attempt)
+
+    def raise_failed(self, record: Outgoing, error: DeliveryError, attempt: int) -> NoReturn:
+        """Raise what a failed delivery report means to the one who waited for it."""
         if self._closed:
             raise ClosedError("the transport was closed before Kafka confirmed") from error
         if isinstance(error, DeliveryTimeout):
@@ -168,15 +170,29 @@ class Sender:
             retriable=True,
         )
 
-    def _queue(self, record: Outgoing, confirmation: Confirmation | None) -> None:
+    def offer(self, record: Outgoing, told: Told) -> None:
+        """Queue a record; ``told`` hears of its end. Never blocks; takes no notice of an outbox.
+
+        Raises SendBufferFull when there is no room now, DeliveryRefused (too large), ClosedError.
+        """
+        _give(self._live(), record, (record.message_id, told))
+        self._queued()
+
+    def _live(self) -> ProducerClient:
         if self._closed:
             raise ClosedError("this transport is closed; get a new one")
-        client = self._client or self._open()
+        return self._client or self._open()
+
+    def _queue(self, record: Outgoing, confirmation: Confirmation | None) -> None:
+        client = self._live()
         token = (record.message_id, confirmation)
         try:
             _give(client, record, token)
         except SendBufferFull as full:
             self._queue_blocking(client, record, token, full)
+        self._queued()
+
+    def _queued(self) -> None:
         self._counters.add("sent")
         if not self._wake.is_set():
             self._wake.set()
@@ -200,13 +216,17 @@ class Sender:
         finally:
             with self._room:
                 self._blocked -= 1
-        raise SendBufferFull(
+        raise self.stayed_full(record) from full
+
+    def stayed_full(self, record: Outgoing) -> SendBufferFull:
+        """Return the error of a record that there was no room for in ``send_block_timeout``."""
+        return SendBufferFull(
             f"notification {record.message_id} to topic {record.topic}: the send buffer stayed "
             f"full for {self._settings.send_block_timeout:g} s (send_buffer_records, "
             f"send_buffer_bytes, send_block_timeout){self._reporting.heard()}",
             topic=record.topic,
             message_id=record.message_id,
-        ) from full
+        )
 
     # --- the client and its thread
 
@@ -270,10 +290,11 @@ class Sender:
         if self._blocked:
             with self._room:
                 self._room.notify()
-        self._reporting.tell(
-            DeliveryReport(topic, partition, offset, message_id, error),
-            raised=confirmation is not None,
-        )
+        if error is not None or self._reporting.is_awaited:
+            self._reporting.tell(
+                DeliveryReport(topic, partition, offset, message_id, error),
+                raised=confirmation is not None,
+            )
 
     # --- the end
 

@@ -266,6 +266,7 @@ class ShareIntake:
         self._look_after(client)
 
     def _look_after(self, client: ShareClient) -> None:
+        self._hands.spread()
         if self._starting.is_on and client.has_begun():
             # Not before: if this member ended then, the next one would begin the group anew.
             self._starting.begun()
@@ -371,7 +372,7 @@ class _Outcome(NamedTuple):
 
 def _unit(records: Sequence[Record], delivery_count: int) -> Unit:
     unit = Unit(records)
-    unit.keys = frozenset()  # those of one key go side by side: other listeners have some of them
+    unit.keys = ()  # those of one key go side by side: other listeners have some of them
     unit.attempt = delivery_count
     return unit
 

@@ -23,9 +23,9 @@ class Stuck:
         self._running: dict[int, tuple[Unit, float]] = {}
         self._told: dict[int, tuple[Unit, float]] = {}  # and when to tell it again
 
-    def begin(self, unit: Unit, thread_id: int) -> None:
+    def begin(self, unit: Unit, thread_id: int, now_s: float | None = None) -> None:
         """Note that an endpoint of this thread gets a unit."""
-        self._running[thread_id] = (unit, time.monotonic())
+        self._running[thread_id] = (unit, time.monotonic() if now_s is None else now_s)
 
     def end(self, thread_id: int) -> None:
         """Note that this thread is done with it."""

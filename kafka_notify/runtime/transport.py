@@ -126,9 +126,18 @@ class NotificationTransport:
         Blocks as the option ``delivery`` says. Raises SerializationError, InvalidName or
         InvalidTarget before anything is sent, DeliveryError, ClosedError.
         """
-        names = [self._kafka_topic(topic, priority) for topic in topics]
-        for record in self._outgoing(names, ctxt, message):
+        for record in self.records(topics, priority=priority, ctxt=ctxt, message=message):
             self.send_prepared(record, retry)
+
+    def records(
+        self, topics: Iterable[str], *, priority: str, ctxt: Any, message: Mapping[str, Any]
+    ) -> list[Outgoing]:
+        """Return the records of one notification, for ``topic.priority`` of each topic.
+
+        Raises as ``send`` before anything is sent; never blocks.
+        """
+        names = [self._kafka_topic(topic, priority) for topic in topics]
+        return self._outgoing(names, ctxt, message)
 
     def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
         """Return the record for a topic whose name has its priority, as oslo.messaging makes them.
@@ -147,24 +156,25 @@ class NotificationTransport:
         else:
             self._sender.send(record)
 
+    @property
+    def sender(self) -> Sender:
+        """What sends prepared records, for faces that do not block."""
+        return self._sender
+
     def _outgoing(
         self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any]
     ) -> list[Outgoing]:
         self._require_open()
         context = context_to_dict(ctxt)
-        fields = dict(message)
-        value = envelope.encode(fields, context)
+        value = envelope.encode(message, context)
         key = self._record_key.of(
-            publisher_id=fields.get("publisher_id"),
-            event_type=fields.get("event_type"),
-            payload=fields.get("payload"),
+            publisher_id=message.get("publisher_id"),
+            event_type=message.get("event_type"),
+            payload=message.get("payload"),
             ctxt=context,
         )
-        message_id = fields.get("message_id")
-        return [
-            Outgoing(topic=topic, key=key, value=value, message_id=message_id)
-            for topic in kafka_topics
-        ]
+        message_id = message.get("message_id")
+        return [Outgoing(topic, key, value, message_id) for topic in kafka_topics]
 
     def _kafka_topic(self, topic: str, priority: str) -> str:
         name = self._topics.get((topic, priority))

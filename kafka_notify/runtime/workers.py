@@ -2,27 +2,33 @@
 """The threads that call endpoints.
 
 Not concurrent.futures: its threads are ended before exit hooks run, and what a listener has
-committed must still reach its endpoints then.
+committed must still reach its endpoints then. Nor is a thread woken for each record: as long as
+endpoints are quick, one thread does the work of all without handing the interpreter about.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition
-from kafka_notify.native import queue, threading
+from kafka_notify.native import queue, threading, time
 from kafka_notify.runtime.inhand import InHand
 from kafka_notify.runtime.redelivery import Redelivery, Todo
 from kafka_notify.runtime.stuck import Stuck
+
+_PATIENCE_S = 0.005  # how long what may run waits for a thread that is in an endpoint
+_STALLED_S = 0.002
+_SLOW_S = 0.0001  # an endpoint that takes longer may be waiting: others could run meanwhile
+_SLOW, _QUICK, _SLOWEST = 4, -1, 16  # what one call adds to the score, and its limit
 
 
 class Workers:
     """Run units side by side, those of one lane one after the other; see ``Hands``.
 
     ``run`` is called in up to ``limit`` threads, returns what is left to do of a unit, and must
-    not raise. Threads are made when there is work for them.
+    not raise. Threads are made, and woken, when there is work that others do not get to.
     """
 
     def __init__(
@@ -38,9 +44,14 @@ class Workers:
         self._run = run
         self._limit = limit
         self._name = name
-        self._ready: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
-        self._idle = threading.Semaphore(0)
+        self._ready: deque[Unit] = deque()
+        self._lock = threading.Lock()  # of the threads and how many are awake
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._awake = 0
+        self._score = 0  # above 0 while endpoints are slow
+        self._taken_s = 0.0
+        self._closed = False
         self._stuck = stuck
         self.account = InHand(discards=discards)
         self.on_finished: Callable[[Unit], None] | None = None
@@ -62,40 +73,80 @@ class Workers:
 
     def hand_over(self, units: Collection[Unit]) -> None:
         """Take units in their order. Never blocks. Threads: the listener's own."""
-        for unit in self.account.add(units):
-            self.start(unit)
+        self._start_all(self.account.add(units))
 
     def start(self, unit: Unit) -> None:
         """Have a unit run by the next thread that is free."""
-        self._ready.put(unit)
-        if self._idle.acquire(blocking=False) or len(self._threads) >= self._limit:
-            return
-        thread = threading.Thread(
-            target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True
-        )
-        self._threads.append(thread)
-        thread.start()
+        self._start_all((unit,))
+
+    def _start_all(self, units: Sequence[Unit]) -> None:
+        if units:
+            self._ready.extend(units)
+            if not self._awake or self._score > 0 or self._is_stalled():
+                self._wake_one()
+
+    # --- how many threads are awake
+
+    @property
+    def patience_s(self) -> float:
+        """How long ``spread`` may wait: as long as nobody waits for a thread, for ever."""
+        return _PATIENCE_S if self._ready else float("inf")
+
+    def spread(self) -> None:
+        """Wake a further thread if those awake do not get to what may run."""
+        if self._ready and self._is_stalled():
+            self._wake_one()
+
+    def _is_stalled(self) -> bool:
+        return time.monotonic() - self._taken_s > _STALLED_S
+
+    def _wake_one(self) -> None:
+        with self._lock:
+            if self._awake < len(self._threads):
+                self._awake += 1
+                self._wakeups.put(None)
+            elif len(self._threads) < self._limit:
+                thread = threading.Thread(
+                    target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True
+                )
+                self._threads.append(thread)
+                self._awake += 1
+                thread.start()
 
     def _work(self) -> None:
-        while True:
-            unit: Unit | None
+        while self._stays():
             try:
-                unit = self._ready.get_nowait()
-            except queue.Empty:
-                self._idle.release()
-                unit = self._ready.get()
-            if unit is None:
-                return
+                unit: Unit | None = self._ready.popleft()
+            except IndexError:
+                continue
             while unit is not None:
+                if self._score > 0 and self._ready:
+                    self._wake_one()
                 unit = self._run_one(unit)
+
+    def _stays(self) -> bool:
+        """Sleep while nothing may run, or others are enough; tell whether to go on."""
+        if self._ready and (self._awake == 1 or self._score > 0):
+            return True
+        with self._lock:
+            if self._closed:
+                return bool(self._ready)
+            # First the count, then the look: whoever starts something does it the other way.
+            self._awake -= 1
+            if self._ready and (not self._awake or self._score > 0):
+                self._awake += 1
+                return True
+        self._wakeups.get()
+        return True
 
     def _run_one(self, unit: Unit) -> Unit | None:
         """Run a unit and return the next of its lane; an account is closed whatever happens."""
         todo: Todo | None = None
+        self._taken_s = began_s = time.monotonic()
         try:
             if not self.account.discards or self.account.begin(unit):
                 if self._stuck is not None:
-                    self._stuck.begin(unit, threading.get_ident())
+                    self._stuck.begin(unit, threading.get_ident(), began_s)
                 todo = self._run(unit)
         except BaseException:
             following = self._finish(unit)
@@ -105,6 +156,8 @@ class Workers:
         finally:
             if self._stuck is not None:
                 self._stuck.end(threading.get_ident())
+            change = _SLOW if time.monotonic() - began_s > _SLOW_S else _QUICK
+            self._score = min(_SLOWEST, max(0, self._score + change))
         if todo is None or self.redelivery is None:
             return self._finish(unit)
         self.redelivery.take(unit, todo)
@@ -115,9 +168,11 @@ class Workers:
         if self.on_finished is not None:
             self.on_finished(unit)
         ready = self.account.finish(unit)
-        for other in ready[1:]:
-            self.start(other)
-        return ready[0] if ready else None
+        if not ready:
+            return None
+        if len(ready) > 1:
+            self._start_all(ready[1:])
+        return ready[0]
 
     def finish(self, unit: Unit) -> None:
         """Account for a unit that has run earlier."""
@@ -127,13 +182,26 @@ class Workers:
 
     def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until ``has_room``; tell whether that is so."""
-        return self.account.wait_for_room(has_room, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            if self.account.wait_for_room(has_room, min(left_s, self.patience_s)):
+                return True
+            if not left_s:
+                return False
+            self.spread()
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions (None: any) is in hand; return those left."""
         if self.redelivery is not None:
             self.redelivery.hurry(partitions)
-        return self.account.drain(partitions, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            left = self.account.drain(partitions, min(left_s, self.patience_s))
+            if not left or not left_s:
+                return left
+            self.spread()
 
     def discard(self, partitions: Iterable[Partition] | None) -> int:
         """Drop what has not begun; see ``Hands``."""
@@ -165,8 +233,12 @@ class Workers:
         deadline = time.monotonic() + timeout_s
         if self.redelivery is not None:
             self.redelivery.close(timeout_s)
-        for _ in self._threads:
-            self._ready.put(None)
+        with self._lock:
+            self._closed = True
+            asleep = len(self._threads) - self._awake
+            self._awake += asleep
+        for _ in range(asleep):
+            self._wakeups.put(None)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))

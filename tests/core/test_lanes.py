@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_notify.core.lanes import Lanes, Unit
-from kafka_notify.core.message import Partition, Record
+from kafka_notify.core.message import Record
 
 
 def record(number: int, key: bytes | None, topic: str = "t") -> Record:
@@ -39,7 +39,7 @@ def test_any_order_of_completion_keeps_each_keys_order(batches, data):
             ran += 1
             ready = lanes.finish(done)
         for unit in ready:
-            assert all(not (unit.keys & other.keys) for other in running)
+            assert all(not set(unit.keys).intersection(other.keys) for other in running)
             running.append(unit)
     assert ran == len(units)
     assert all(offsets == sorted(offsets) for offsets in seen.values())
@@ -67,11 +67,3 @@ def test_finished_lanes_are_forgotten():
         lanes.add([unit])
         lanes.finish(unit)
     assert repr(lanes) == "<Lanes 0 lanes, 0 places>"
-
-
-def test_a_unit_knows_the_offsets_to_go_on_from():
-    """The next offset of each partition is the last record's plus one."""
-    unit = Unit(
-        [Record("t", 1, 7, None, b""), Record("t", 2, 3, None, b""), Record("t", 1, 9, None, b"")]
-    )
-    assert unit.next_offsets() == {Partition("t", 1): 10, Partition("t", 2): 4}

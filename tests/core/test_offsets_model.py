@@ -136,7 +136,7 @@ class AtLeastOnce(RuleBasedStateMachine):
         for unit in ready:
             member.waiting.remove(unit)
             for other in member.ready:
-                assert not unit.keys & other.keys, "two of one key side by side"
+                assert not set(unit.keys).intersection(other.keys), "two of one key side by side"
             member.ready.append(unit)
             mine = {(one.where, one.offset) for one in unit.records}
             for record in unit.records:

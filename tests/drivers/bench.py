@@ -14,6 +14,7 @@ from kafka_notify.drivers.base import (
     ConsumerClient,
     Driver,
     ProducerClient,
+    ReaderClient,
     load_driver,
 )
 from kafka_notify.errors import BrokerError, ConsumerFenced, DeliveryError
@@ -61,6 +62,11 @@ class Bench:
         consumer = self.driver.new_consumer(group, on_problem=self.problems.append)
         self._open.append(consumer)
         return consumer
+
+    def reader(self) -> ReaderClient:
+        reader = self.driver.new_reader(on_problem=self.problems.append)
+        self._open.append(reader)
+        return reader
 
     def member(self, group: str, *topics: str) -> Member:
         """Return a member that has subscribed and has been given nothing yet."""

@@ -10,9 +10,9 @@ from kafka_notify.core import envelope, events
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Record
 from kafka_notify.drivers.memory import MemoryCluster
-from kafka_notify.oslo.handover import Handover, Message
 from kafka_notify.oslo.waiting import new_bell
 from kafka_notify.runtime.decoder import Decoder
+from kafka_notify.runtime.handover import Handover, Message
 from kafka_notify.runtime.redelivery import Redelivery
 
 LONG_S = 10.0

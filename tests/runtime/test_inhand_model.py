@@ -77,7 +77,7 @@ class Accounts(RuleBasedStateMachine):
             for other in self.states:
                 if other is unit:
                     break
-                assert not unit.keys & other.keys, "it overtakes one of its key"
+                assert not set(unit.keys).intersection(other.keys), "it overtakes one of its key"
             self.states[unit] = State.READY
 
     @rule(pick=picks)
@@ -171,7 +171,7 @@ class Accounts(RuleBasedStateMachine):
         total = sum(len(unit.records) for unit in self.states)
         assert self.account.total == total
         held = {key for unit in self.at(State.ASIDE, State.BURIED) for key in unit.keys}
-        behind = [unit for unit in self.at(State.BEHIND) if unit.keys & held]
+        behind = [unit for unit in self.at(State.BEHIND) if held.intersection(unit.keys)]
         takes_no_room = sum(len(unit.records) for unit in behind) if self.discards else 0
         assert self.account.busy == total - takes_no_room
 
@@ -212,14 +212,18 @@ class AccountsOfWhatIsNotCommitted(Accounts):
         held = {key for unit in self.at(State.ASIDE, State.BURIED) for key in unit.keys}
         self.account.give_back_aside()
         assert not any(unit.records for unit in self.at(State.ASIDE))
-        assert not any(unit.records for unit in self.at(State.BEHIND) if unit.keys & held)
+        assert not any(
+            unit.records for unit in self.at(State.BEHIND) if held.intersection(unit.keys)
+        )
         assert all(unit.records for unit in self.at(State.BURIED))
 
     @rule(pick=picks)
     def give_back(self, pick: int) -> None:
         unit = self.pick(State.RUNNING, pick)
         if unit is not None:
-            behind = [one for one in self.at(State.BEHIND) if one.keys & unit.keys]
+            behind = [
+                one for one in self.at(State.BEHIND) if set(one.keys).intersection(unit.keys)
+            ]
             self.account.give_back(unit)
             assert not any(one.records for one in (unit, *behind))
             self.end(unit)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What oslo.messaging has in hand of one listener: taken by polls, settled one by one.
+"""What whoever polls has in hand of one listener: taken by polls, settled one by one.
 
 A key's next notification is handed out when the one before is settled: acknowledged, or requeued
 and then acknowledged. oslo.messaging's executor takes all that it is given, so what is out at one
@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kafka_notify.core.events import Abandoned, Monitor
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Notification, Partition, Record
 from kafka_notify.errors import UndecodableRecord
 from kafka_notify.native import threading, time
-from kafka_notify.oslo.waiting import Bell, current_thread_id
 from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.inhand import InHand
 from kafka_notify.runtime.redelivery import Redelivery, Todo
@@ -25,6 +25,19 @@ from kafka_notify.runtime.stuck import Stuck
 
 _END_LOOK_S = 0.05  # between two looks whether the intake has ended
 _ABANDONED_LOOK_S = 1.0
+
+
+class Bell(Protocol):
+    """One waits; anybody rings. A ring after ``silence`` ends the next wait at once."""
+
+    def silence(self) -> None:
+        """Forget earlier rings. Threads: the one that waits."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for a ring, at most so long."""
+
+    def ring(self) -> None:
+        """End the wait. Never blocks. Threads: any."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +60,7 @@ class Message:
 
 
 class Handover:
-    """The hands of one listener (see ``Hands``), and the queue that oslo.messaging polls.
+    """The hands of one listener (see ``Hands``), and the queue that somebody polls.
 
     Threads: any for ``settle``; one for ``take``. Requeued notifications are handed out again as
     ``Redelivery`` says; meanwhile their keys wait, and others do not.
@@ -60,23 +73,31 @@ class Handover:
         group: str,
         monitor: Monitor,
         bell: Bell,
+        here: Callable[[], int] = threading.get_ident,
         discards: bool = False,
         stuck: Stuck | None = None,
         limit: int = 0,
     ) -> None:
-        """At most ``limit`` units are out at a time; 0: the window alone bounds them."""
+        """At most ``limit`` units are out at a time; 0: the window alone bounds them.
+
+        ``here`` names the thread, or green thread, that an endpoint runs in.
+        """
         self._limit = limit
         self._out = 0
         self._decoder = decoder
         self._group = group
         self._monitor = monitor
         self._bell = bell
+        self._here = here
         self._stuck = stuck
         self._lock = threading.Lock()
         self._ready: deque[Unit] = deque()
         self._running: dict[int, Delivery] = {}  # by the thread of its endpoint
         self._abandoned: deque[Message] = deque()
         self._stopping = False
+        self.deliver: Callable[[list[Message]], None] | None = None
+        """Takes what may come next, in the thread that has settled what it waited for, and does
+        not wait; without it the next poll takes it, which is a change of threads more."""
         self.account = InHand(discards=discards)
         self.on_finished: Callable[[Unit], None] | None = None
         self.redelivery: Redelivery | None = None
@@ -130,12 +151,20 @@ class Handover:
         if self.redelivery is not None:
             self.redelivery.close(timeout_s)
 
+    @property
+    def patience_s(self) -> float:
+        """For ever: who runs what is ready is oslo.messaging's business."""
+        return float("inf")
+
+    def spread(self) -> None:
+        """Do nothing."""
+
     def tell_stuck(self) -> None:
         """Report the endpoints that take too long."""
         if self._stuck is not None:
             self._stuck.tell()
 
-    # --- for oslo.messaging
+    # --- for the one that polls
 
     def take(self, timeout_s: float, is_over: Callable[[], bool]) -> list[Message]:
         """Return the next unit's notifications, none after ``timeout_s``.
@@ -145,13 +174,9 @@ class Handover:
         deadline = time.monotonic() + timeout_s
         while True:
             self._bell.silence()
-            self._settle_abandoned()
-            unit = self._next()
-            if unit is not None:
-                messages = self._hand_out(unit)
-                if messages:
-                    return messages
-                continue
+            messages = self.take_now()
+            if messages:
+                return messages
             left_s = deadline - time.monotonic()
             if self._stopping:
                 if is_over():
@@ -163,6 +188,15 @@ class Handover:
                 return []
             self._bell.wait(min(left_s, _ABANDONED_LOOK_S))
 
+    def take_now(self) -> list[Message]:
+        """Return the next unit's notifications, none if nothing is ready. Never blocks."""
+        self._settle_abandoned()
+        while (unit := self._next()) is not None:
+            messages = self._hand_out(unit)
+            if messages:
+                return messages
+        return []
+
     def stop(self) -> None:
         """Hand out what is in hand, and return nothing more once that is all."""
         self._stopping = True
@@ -173,7 +207,7 @@ class Handover:
 
         Whatever this thread has begun before, and not settled, nobody will settle any more.
         """
-        here = current_thread_id()
+        here = self._here()
         before = self._running.get(here)
         if before is message.delivery:
             return
@@ -186,7 +220,7 @@ class Handover:
 
     def runs_here(self) -> bool:
         """Tell whether the calling thread is in an endpoint: it cannot wait for itself."""
-        delivery = self._running.get(current_thread_id())
+        delivery = self._running.get(self._here())
         return delivery is not None and bool(delivery.out)
 
     def abandon(self, message: Message) -> None:
@@ -207,7 +241,7 @@ class Handover:
                 delivery.again.append(message)
             if delivery.out:
                 return
-            here = current_thread_id()
+            here = self._here()
             self._running.pop(here, None)
         self._is_in()
         if self._stuck is not None:
@@ -215,7 +249,7 @@ class Handover:
         if (delivery.again or delivery.dead) and self.redelivery is not None:
             self.redelivery.take(delivery.unit, _todo(delivery))
         else:
-            self.finish(delivery.unit)
+            self._pass_on(self._account_for(delivery.unit))
 
     # --- for the redelivery
 
@@ -225,11 +259,31 @@ class Handover:
 
     def finish(self, unit: Unit) -> None:
         """Account for a unit that is done."""
-        if self.on_finished is not None:
-            self.on_finished(unit)
-        self._make_ready(self.account.finish(unit))
+        self._make_ready(self._account_for(unit))
 
     # --- within
+
+    def _account_for(self, unit: Unit) -> list[Unit]:
+        if self.on_finished is not None:
+            self.on_finished(unit)
+        return self.account.finish(unit)
+
+    def _pass_on(self, units: Sequence[Unit]) -> None:
+        deliver = self.deliver
+        if deliver is None or self._limit or self._stopping:
+            self._make_ready(units)
+            return
+        for unit in units:
+            with self._lock:
+                self._out += 1
+            messages = self._hand_out(unit)
+            if not messages:
+                continue
+            try:
+                deliver(messages)
+            except RuntimeError:  # an executor that takes nothing more; a poll may find a way
+                self._is_in()
+                self._make_ready([unit])
 
     def _make_ready(self, units: Sequence[Unit]) -> None:
         if units:

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two servers of fastapi_websocket_pubsub linked by Kafka: ours against the stock backend.
+
+Publishers are websocket clients of one server, the events go to a client of the other. In turns,
+with 1, 10 and 100 publishers that each wait for their publish to return. The clients speak the
+library's protocol by hand, so that they do not take the processors from what is measured::
+
+    tox -e opal --notest && .tox/opal/bin/python benchmarks/opal_backbone.py [--brokers host:9092]
+
+The rate is events by the time from the first publish to the last arrival. Beside it is the
+processor time for each event, which a busy machine changes less: of the servers, and of all, the
+broker (if it is started here), publishers and client among them. ``none`` is the library alone,
+publishers and client at one server: what no backbone can exceed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HOST = "127.0.0.1"
+TOPIC = "t"
+IN_FLIGHT = (1, 10, 100)
+START_S = 300.0
+
+
+def app() -> Any:
+    """Return a server of the library; uvicorn calls this."""
+    from fastapi import FastAPI
+    from fastapi_websocket_pubsub import EventBroadcaster, PubSubEndpoint
+    from fastapi_websocket_pubsub.websocket_rpc_event_notifier import WebSocketRpcEventNotifier
+
+    kind, url = os.environ["BACKBONE_KIND"], os.environ["BACKBONE_URL"]
+    notifier = WebSocketRpcEventNotifier()
+    how: dict[str, Any] = {}
+    if kind == "ours":
+        from kafka_notify.opal import KafkaBroadcast
+
+        how["broadcast_type"] = KafkaBroadcast
+    broadcaster = None
+    if kind != "none":
+        channel = os.environ["BACKBONE_CHANNEL"]
+        broadcaster = EventBroadcaster(url, notifier, channel=channel, **how)
+    endpoint = PubSubEndpoint(notifier=notifier, broadcaster=broadcaster)
+    made = FastAPI()
+
+    @made.websocket("/ws")
+    async def websocket(socket: WebSocket) -> None:
+        # register_route would bypass the broadcaster.
+        await endpoint.main_loop(socket)
+
+    @made.get("/")
+    async def up() -> dict[str, str]:
+        return {}
+
+    return made
+
+
+# FastAPI looks the annotations of its routes up in the module.
+with contextlib.suppress(ImportError):
+    from fastapi import WebSocket
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def await_up(port: int) -> None:
+    """Return when somebody listens."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            socket.create_connection((HOST, port), timeout=1).close()
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"no server at port {port}")
+
+
+def make_topic(brokers: str, topic: str) -> None:
+    """Make a topic of one partition, as stock needs it beforehand."""
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    admin = AdminClient({"bootstrap.servers": brokers})
+    admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])[topic].result(
+        30
+    )
+
+
+class Servers(NamedTuple):
+    """Websocket URLs and process ids."""
+
+    urls: list[str]
+    pids: list[int]
+
+
+def cpu_s(pids: list[int]) -> float:
+    """Return what processes' time on the processors was so far: the load changes it little."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def servers(kind: str, brokers: str, options: str) -> Iterator[Servers]:
+    """Yield two servers of a kind, on a topic of their own."""
+    channel = f"bench-{kind}-{uuid.uuid4().hex[:8]}"
+    make_topic(brokers, channel)
+    env = {
+        **os.environ,
+        "BACKBONE_KIND": kind,
+        "BACKBONE_URL": f"kafka://{brokers}" + (f"/?{options}" if kind == "ours" else ""),
+        "BACKBONE_CHANNEL": channel,
+        "PYTHONPATH": os.path.dirname(os.path.abspath(__file__)),
+    }
+    ports = [free_port() for _ in range(1 if kind == "none" else 2)]
+    running = []
+    try:
+        for port in ports:
+            command = [sys.executable, "-m", "uvicorn", "--factory", "opal_backbone:app"]
+            command += ["--host", HOST, "--port", str(port), "--log-level", "warning"]
+            running.append(subprocess.Popen(command, env=env))  # noqa: S603 - ours
+        for port in ports:
+            await_up(port)
+        yield Servers([f"ws://{HOST}:{port}/ws" for port in ports], [one.pid for one in running])
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(60)
+
+
+class Publisher:
+    """A client that publishes, and waits for its publish to return."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def publish(self, data: Any) -> None:
+        """Return when the server has answered that it is published."""
+        arguments = {"topics": [TOPIC], "data": data}
+        await self._connection.send(request("publish", arguments))
+        answer = json.loads(await self._connection.recv())
+        if answer["response"]["result"] not in (True, "True"):
+            raise RuntimeError(f"not published: {answer}")
+
+
+def request(method: str, arguments: Any) -> str:
+    """Return a frame of the library's protocol."""
+    return json.dumps({"request": {"method": method, "arguments": arguments, "call_id": "c"}})
+
+
+async def note(connection: Any, arrived: list[float], warm: asyncio.Event) -> None:
+    """Subscribe, note when events come, answer each as the library's client does."""
+    await connection.send(request("subscribe", {"topics": [TOPIC]}))
+    await connection.recv()
+    while True:
+        call = json.loads(await connection.recv())["request"]
+        if call["arguments"]["data"] == "warm":
+            warm.set()
+        else:
+            arrived.append(time.perf_counter())
+        response = {"result": "None", "result_type": "str", "call_id": call["call_id"]}
+        await connection.send(json.dumps({"request": None, "response": response}))
+
+
+async def measure(receives: str, publishes: str, *, in_flight: int, events: int) -> float:
+    """Return events per second."""
+    import websockets
+
+    arrived: list[float] = []
+    warm = asyncio.Event()
+    async with contextlib.AsyncExitStack() as connections:
+
+        async def connect(url: str) -> Any:
+            return await connections.enter_async_context(websockets.connect(url, max_queue=None))
+
+        noting = asyncio.ensure_future(note(await connect(receives), arrived, warm))
+        publishers = [Publisher(await connect(publishes)) for _ in range(in_flight)]
+        while not warm.is_set():
+            await publishers[0].publish("warm")
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(warm.wait(), 1)
+        numbers = iter(range(events))
+
+        async def publish(client: Publisher) -> None:
+            for number in numbers:
+                await client.publish({"number": number})
+
+        began = time.perf_counter()
+        await asyncio.gather(*map(publish, publishers))
+        deadline = time.perf_counter() + 60
+        while len(arrived) < events:
+            if noting.done() or time.perf_counter() > deadline:
+                raise RuntimeError(f"{len(arrived)} of {events} events arrived")
+            await asyncio.sleep(0.005)
+        noting.cancel()
+        return events / (arrived[-1] - began)
+
+
+def main() -> None:
+    """Measure in turns, and print the rates and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--brokers", help="host:port of a Kafka; else one is started")
+    parser.add_argument("--rounds", type=int, default=3, help="turns (3)")
+    parser.add_argument("--seconds", type=float, default=5, help="about, for each rate (5)")
+    parser.add_argument("--kinds", default="none,stock,ours", help="(none,stock,ours)")
+    parser.add_argument("--options", default="", help="a query for the URL of ours")
+    asked = parser.parse_args()
+    logging.disable(logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
+    expected = {"none": (1000, 3000, 3000), "stock": (80, 150, 200), "ours": (600, 1200, 1500)}
+    rates: dict[tuple[str, int], list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        others = [os.getpid()]
+        if asked.brokers is None:
+            from kafka_notify.broker import Cluster
+
+            cluster = stack.enter_context(Cluster())
+            asked.brokers = cluster.bootstrap
+            others.append(cluster.pid(0))
+        urls = {
+            kind: stack.enter_context(servers(kind, asked.brokers, asked.options))
+            for kind in asked.kinds.split(",")
+        }
+        for turn in range(asked.rounds):
+            for place, in_flight in enumerate(IN_FLIGHT):
+                for kind, where in urls.items():
+                    events = max(100, round(expected[kind][place] * asked.seconds))
+                    before = cpu_s(where.pids), cpu_s(others)
+                    rate = asyncio.run(
+                        measure(where.urls[0], where.urls[-1], in_flight=in_flight, events=events)
+                    )
+                    theirs_ms = (cpu_s(where.pids) - before[0]) / events * 1000
+                    others_ms = (cpu_s(others) - before[1]) / events * 1000
+                    rates.setdefault((kind, in_flight), []).append(rate)
+                    print(
+                        f"turn {turn + 1}: {in_flight} in flight, {kind}: {rate:.0f}/s, "
+                        f"{theirs_ms:.2f} ms of the servers' processor time each, "
+                        f"{theirs_ms + others_ms:.2f} ms of all",
+                        flush=True,
+                    )
+    for in_flight in IN_FLIGHT:
+        medians = {kind: statistics.median(rates[kind, in_flight]) for kind in urls}
+        shown = ", ".join(f"{kind} {rate:.0f}/s" for kind, rate in medians.items())
+        ratio = medians.get("ours", 0) / medians.get("stock", float("inf"))
+        print(f"{in_flight} in flight: {shown}; ours to stock {ratio:.1f}")
+
+
+if __name__ == "__main__":
+    main()
