@@ -29,7 +29,8 @@ class AsyncNotifier:
     Args:
         transport: A transport, or the URL of one to be made, and closed by ``close``; None: the
             URL that ``conf`` holds. A given transport is best made with delivery=confirm: with
-            delivery=report its reports come up to 5 ms late.
+            delivery=report the reports come up to 5 ms late, and over a client of their own, so
+            that order is not kept between these calls and those of a Notifier over the same.
         publisher_id, serializer, retry, topics: As Notifier's.
         conf: An oslo.config ConfigOpts, or None.
 

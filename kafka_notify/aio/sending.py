@@ -27,7 +27,7 @@ class AsyncSender:
 
     def __init__(self, transport: NotificationTransport) -> None:
         self._transport = transport
-        self._sender = transport.sender
+        self._sender = transport.telling_sender()
         self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
         )

@@ -9,12 +9,12 @@ without the envelope, from old fleets, are read too.
 from __future__ import annotations
 
 import json
-import marshal
 import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import orjson
 
 from kafka_notify.core.message import Notification
@@ -28,7 +28,8 @@ _OUR_VERSION = "2.0"
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _DEEPEST = 200
 _NOT_FINITE = "is NaN or infinite, which JSON cannot hold"
-_INFINITY = re.compile(rb"[g\xe7].{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)  # see _may_hold_infinity
+_flatten = msgspec.msgpack.Encoder().encode
+_INFINITY = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # see _may_hold_infinity
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 20  # the shortest that orjson rounds, read with _ZEROS for its digits
 
@@ -148,13 +149,13 @@ def _loads(text: str | bytes, *, exactly: bool) -> Any:
 def _may_hold_infinity(whole: dict[str, Any]) -> bool:
     """Tell, quickly, whether a float in it may be NaN or infinite: true at times where none is.
 
-    marshal writes a float as ``g`` and eight bytes, the last two of which are then all ones in
-    their exponent. Few payloads hold such a last byte at all; walking through a notification
-    takes three times as long.
+    MessagePack has a float as 0xcb and eight bytes, the first two of which are then all ones in
+    their exponent. Few payloads hold such a first byte at all; walking through a notification
+    takes five times as long.
     """
     try:
-        flat = marshal.dumps(whole)
-    except ValueError:  # other types than Python's own
+        flat = _flatten(whole)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # it has no form for it
         return True
     return (b"\x7f" in flat or b"\xff" in flat) and _INFINITY.search(flat) is not None
 

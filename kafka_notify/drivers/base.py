@@ -62,6 +62,9 @@ class ProducerClient(Protocol):
     def pending(self) -> int:
         """Return how many records are not reported on yet. Cheap."""
 
+    def delivered(self) -> int:
+        """Return how many records are in the log, as of the last ``poll`` or ``flush``. Cheap."""
+
     def flush(self, timeout_s: float) -> int:
         """Wait until all is reported on, at most ``timeout_s``; return how many are left."""
 
@@ -353,11 +356,14 @@ class Driver(Protocol):
         on_problem: OnProblem,
         settings: Settings | None = None,
         gapless: bool = False,
+        failures_only: bool = False,
     ) -> ProducerClient:
         """Return a new producer; reports and problems come through the callbacks.
 
         ``settings`` stand in for the driver's own in what concerns sending. A ``gapless`` one ends
         when the cluster refuses records that shared a request: nothing queued behind them is sent.
+        With ``failures_only`` records that are delivered are not reported on, but counted, which
+        is much cheaper; see ``delivered``.
         """
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> ConsumerClient:

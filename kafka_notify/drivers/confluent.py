@@ -81,11 +81,15 @@ class KafkaDriver:
         on_problem: OnProblem,
         settings: Settings | None = None,
         gapless: bool = False,
+        failures_only: bool = False,
     ) -> KafkaProducer:
         """Return a new producer."""
         problems = Problems(address=self._address, on_problem=on_problem)
         config = confluent_config.producer(
-            self._shared, settings or self._settings, gapless=gapless
+            self._shared,
+            settings or self._settings,
+            gapless=gapless,
+            failures_only=failures_only,
         )
         health = Health(problems.forget)
         return KafkaProducer(

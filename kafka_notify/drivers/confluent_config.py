@@ -141,11 +141,16 @@ def _warn_of_unused_credentials(url: TransportURL, settings: Settings) -> None:
 
 
 def producer(
-    shared: Mapping[str, str | int | float | bool], settings: Settings, *, gapless: bool = False
+    shared: Mapping[str, str | int | float | bool],
+    settings: Settings,
+    *,
+    gapless: bool = False,
+    failures_only: bool = False,
 ) -> Config:
     """Return the keys of a producer: idempotent, acks=all, one bounded time per record.
 
-    A ``gapless`` one ends with a fatal error where it would leave out a refused batch.
+    A ``gapless`` one ends with a fatal error where it would leave out a refused batch. One of
+    ``failures_only`` calls back for no record that is delivered.
     """
     timeout_s = (
         settings.confirm_timeout if settings.delivery == "confirm" else settings.delivery_timeout
@@ -166,6 +171,8 @@ def producer(
     }
     if gapless:
         config["enable.gapless.guarantee"] = True
+    if failures_only:
+        config["delivery.report.only.error"] = True
     if settings.record_key == "none":
         # Who wants no order wants spread: by default a burst sticks to one partition for 10 ms.
         config["sticky.partitioning.linger.ms"] = 0

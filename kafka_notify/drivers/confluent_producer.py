@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The producer over confluent_kafka: queues records, and has each reported on exactly once.
+"""The producer over confluent_kafka: queues records, and accounts for each exactly once.
 
 Retrying, spooling and counting are not known here; a client that has lost sight of all brokers, or
 whose batches are too large for a topic, is replaced here, and hands what it holds to the next.
@@ -79,6 +79,11 @@ class KafkaProducer:
         self._ended = False
         self._first: tuple[str, float] | None = None  # the first record's topic, and when
         self._hurries = 0
+        # Over all clients; what is given again counts again.
+        self._taken = 0
+        self._failed = 0
+        self._kept = 0  # by clients that are gone, with no word on it
+        self._delivered = 0
 
     def send(
         self,
@@ -120,6 +125,7 @@ class KafkaProducer:
             client.produce(topic, value, key, on_delivery=report, headers=list(headers))
         else:
             client.produce(topic, value, key, on_delivery=report)
+        self._taken += 1
         if self._first is None:
             self._first = (topic, time.monotonic())
 
@@ -131,6 +137,7 @@ class KafkaProducer:
         message: Message,
     ) -> None:
         if error is not None:
+            self._failed += 1
             held = _Held(token, headers, error, message)
             if self._handing_on and error.code() in _PURGED:
                 self._queued.append(held)
@@ -139,9 +146,6 @@ class KafkaProducer:
             if too_large and self._may_be_split(message.topic() or ""):
                 self._refused.append(held)
                 return
-        elif self._hurries < len(_HURRY_AT_S) or self._problems.last is not None:
-            self._hurries = len(_HURRY_AT_S)
-            self._problems.forget()
         self._tell(token, error, message)
 
     def _tell(self, token: Any, error: KafkaError | None, message: Message) -> None:
@@ -182,9 +186,27 @@ class KafkaProducer:
                     client.poll(self._hurry(client, timeout_s))
                 except KafkaException as error:
                     self._end(error)
+                self._count()
                 self._send_refused()
                 if self._health.knows_no_broker:
                     self.renew()
+
+    def _count(self) -> None:
+        """Count what was delivered since the last time; the client may say nothing of it."""
+        with self._lock:
+            client = self._client
+            waiting = self._kept if client is None else self._kept + len(client)
+            delivered = self._taken - self._failed - waiting
+            if delivered <= self._delivered:
+                return
+            self._delivered = delivered
+        if self._hurries < len(_HURRY_AT_S) or self._problems.last is not None:
+            self._hurries = len(_HURRY_AT_S)
+            self._problems.forget()
+
+    def delivered(self) -> int:
+        """Return how many records are known to be in the log."""
+        return self._delivered
 
     def _end(self, error: KafkaException) -> None:
         """Note a fatal error: the client raises it once, ahead of the reports that go with it."""
@@ -276,6 +298,7 @@ class KafkaProducer:
                 unreported = old.flush(_HAND_ON_S)
         finally:
             self._handing_on = False
+        self._kept += unreported
         if unreported:
             LOG.error(
                 "The old producer of %s kept %d records to itself; they may be lost",
@@ -308,6 +331,7 @@ class KafkaProducer:
                 client = self._client
                 if client is not None:
                     client.flush(min(left_s, _TURN_S))
+                    self._count()
                     self._send_refused()
                 left = self.pending()
             if not left or not left_s:
@@ -334,6 +358,8 @@ class KafkaProducer:
             client.purge(in_queue=True, in_flight=True, blocking=False)
             with suppress(KafkaException):  # a fatal error that no poll has met yet
                 client.flush(_LAST_REPORTS_S)
+            self._kept += len(client)
+            self._count()
         refused, self._refused = self._refused, []
         for held in refused:
             self._tell(held.token, held.error, held.message)

@@ -165,10 +165,15 @@ class EmbeddedDriver:
         on_problem: OnProblem,
         settings: Settings | None = None,
         gapless: bool = False,
+        failures_only: bool = False,
     ) -> KafkaProducer:
         """Return a new producer."""
         return self._kafka.new_producer(
-            on_report=on_report, on_problem=on_problem, settings=settings, gapless=gapless
+            on_report=on_report,
+            on_problem=on_problem,
+            settings=settings,
+            gapless=gapless,
+            failures_only=failures_only,
         )
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> KafkaConsumer:

@@ -60,6 +60,7 @@ class MemoryDriver:
         on_problem: OnProblem,
         settings: Settings | None = None,
         gapless: bool = False,
+        failures_only: bool = False,
     ) -> MemoryProducer:
         """Return a new producer."""
         return MemoryProducer(
@@ -68,6 +69,7 @@ class MemoryDriver:
             on_report=on_report,
             on_problem=on_problem,
             gapless=gapless,
+            failures_only=failures_only,
         )
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> MemoryConsumer:

@@ -52,6 +52,7 @@ class MemoryProducer:
         on_report: OnReport,
         on_problem: OnProblem,
         gapless: bool = False,
+        failures_only: bool = False,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
@@ -68,6 +69,8 @@ class MemoryProducer:
         self._told = False
         self._open = True
         self._gapless = gapless
+        self._failures_only = failures_only
+        self._delivered = 0
         self._ended = False
 
     def send(
@@ -184,6 +187,10 @@ class MemoryProducer:
                 return False
             waiting, record, error = self._reports.popleft()
             self._bytes -= waiting.size
+            if error is None:
+                self._delivered += 1
+                if self._failures_only:
+                    return True
         partition, offset = (-1, -1) if record is None else (record.partition, record.offset)
         self._on_report(waiting.token, waiting.topic, partition, offset, error)
         return True
@@ -202,6 +209,10 @@ class MemoryProducer:
         """Return how many records are not reported on yet."""
         with self._cluster.changed:
             return len(self._queued) + len(self._reports)
+
+    def delivered(self) -> int:
+        """Return how many records are in the log, by the last ``poll``."""
+        return self._delivered
 
     def purge(self) -> None:
         """Give up all that is queued; the next ``poll`` reports on it."""

@@ -34,8 +34,7 @@ class Reporting:
     def tell(self, report: DeliveryReport, *, raised: bool) -> None:
         """Tell of one record; ``raised`` means that its caller hears of a failure by itself."""
         if report.error is None:
-            if self._problems:
-                self._problems = {}
+            self.delivered()
         elif not raised:
             self._monitor.emit(
                 DeliveryFailed(
@@ -48,6 +47,11 @@ class Reporting:
             self._on_delivery(report)
         except Exception as error:  # noqa: BLE001 - user code, which must not end the reports
             self._monitor.emit(DeliveryCallbackFailed(message_id=report.message_id, error=error))
+
+    def delivered(self) -> None:
+        """Note that records got through: what was heard before is over."""
+        if self._problems:
+            self._problems = {}
 
     def on_problem(self, problem: BrokerError) -> None:
         """Take what the client says of its connections."""

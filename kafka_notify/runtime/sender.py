@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from kafka_notify.core.events import Monitor, RecordsUnsent, ReportsFailed
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.core.settings import Settings
-from kafka_notify.drivers.base import Driver, ProducerClient
+from kafka_notify.drivers.base import Driver, ProducerClient, Trouble
 from kafka_notify.errors import (
     BrokerRefused,
     ClosedError,
@@ -53,7 +53,12 @@ class Sender:
         monitor: Monitor,
         counters: Counters,
         on_delivery: OnDelivery | None,
+        failures_only: bool = False,
     ) -> None:
+        """With ``failures_only`` the client makes no report of what is delivered, but counts it.
+
+        So nobody may wait for single records: neither ``send_confirmed`` nor ``offer`` is called.
+        """
         self._driver = driver
         self._settings = settings
         self._monitor = monitor
@@ -61,6 +66,7 @@ class Sender:
         self._reporting = Reporting(
             address=driver.address, monitor=monitor, on_delivery=on_delivery
         )
+        self.failures_only = failures_only
         self._closed = False
         self._fresh()
         self._outbox: Outbox | None = None
@@ -80,6 +86,8 @@ class Sender:
         self._closing = threading.Event()
         self._room = threading.Condition()
         self._blocked = 0
+        self._noting = threading.Lock()
+        self._noted = 0  # of the records that its client has delivered
 
     def after_fork_in_child(self) -> None:
         """Abandon the parent's client: what it still holds is the parent's to deliver."""
@@ -102,15 +110,13 @@ class Sender:
         if self._outbox is not None:
             self._outbox.send(record)
             return
-        self._refuse_in_vain(record)
+        client = self._client
+        if client is not None and (trouble := client.trouble()) is not None:
+            self._refuse_in_vain(record, trouble)
         self._queue(record, None)
 
-    def _refuse_in_vain(self, record: Outgoing) -> None:
+    def _refuse_in_vain(self, record: Outgoing, trouble: Trouble) -> None:
         """Raise while it is known that nothing can be delivered; the client tries on by itself."""
-        client = self._client
-        trouble = client.trouble() if client is not None else None
-        if trouble is None:
-            return
         lasted_s = time.monotonic() - trouble.since_s
         what = f"notification {record.message_id} to topic {record.topic}: not sent"
         error: DeliveryError
@@ -236,8 +242,11 @@ class Sender:
                 raise ClosedError("this transport is closed; get a new one")
             if self._client is None:
                 self._client = self._driver.new_producer(
-                    on_report=self._on_report, on_problem=self._reporting.on_problem
+                    on_report=self._on_report,
+                    on_problem=self._reporting.on_problem,
+                    failures_only=self.failures_only,
                 )
+                self._noted = 0
                 self._thread = threading.Thread(
                     target=self._serve_reports,
                     args=(self._client,),
@@ -277,8 +286,23 @@ class Sender:
         while (pending := client.pending()) and client is self._client:
             self._closing.wait(pause_s)
             client.poll(0)
+            self._note_delivered(client)
             # While no broker answers there is less and less to look for.
             pause_s = _GROUP_S if client.pending() != pending else min(2 * pause_s, _POLL_S)
+
+    def _note_delivered(self, client: ProducerClient) -> None:
+        """Count what was delivered without a report, and tell those who wait for room."""
+        if not self.failures_only:
+            return
+        with self._noting:
+            new = client.delivered() - self._noted
+            self._noted += new
+        if new:
+            self._counters.add("confirmed", new)
+            self._reporting.delivered()
+            if self._blocked:
+                with self._room:
+                    self._room.notify_all()
 
     def _on_report(
         self, token: _Token, topic: str, partition: int, offset: int, error: DeliveryError | None
@@ -306,7 +330,11 @@ class Sender:
         if self._outbox is not None:
             return self._outbox.flush(timeout_s)
         client = self._client
-        return client.flush(timeout_s) if client is not None else 0
+        if client is None:
+            return 0
+        left = client.flush(timeout_s)
+        self._note_delivered(client)
+        return left
 
     def close(self, timeout_s: float | None = None) -> None:
         """Deliver what the brokers can still take, then release the client. Idempotent.
@@ -335,6 +363,8 @@ class Sender:
         if left:
             client.purge()
             client.flush(_IDLE_S)
+        self._note_delivered(client)
+        if left:
             self._monitor.emit(RecordsUnsent(count=left, waited_s=bound))
         self._client = None
         self._closing.set()

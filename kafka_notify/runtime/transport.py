@@ -6,6 +6,7 @@ It owns the sender and knows its listeners; making one connects to nothing.
 
 from __future__ import annotations
 
+import time
 import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,13 +20,14 @@ from kafka_notify.core.settings import Settings
 from kafka_notify.core.url import TransportURL
 from kafka_notify.drivers.base import AdminClient, Driver, load_driver
 from kafka_notify.errors import BrokerError, ClosedError, InvalidTarget
+from kafka_notify.native import threading
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.log import EventLog
 from kafka_notify.runtime.sender import OnDelivery, Outgoing, Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Stoppable(Protocol):
@@ -75,17 +77,16 @@ class NotificationTransport:
         self._record_key = RecordKey(settings.record_key)
         self._topics: dict[tuple[str, str], str] = {}
         self._listeners: weakref.WeakSet[Stoppable] = weakref.WeakSet()
-        self._sender = Sender(
-            self.driver,
-            settings,
-            monitor=self.monitor,
-            counters=self.counters,
-            on_delivery=on_delivery,
-        )
-        for owner in (self._sender, self.counters, event_log):
+        self._on_delivery = on_delivery
+        # Reports of what is delivered, built for nobody, took a third of a sender's time.
+        nobody_waits = settings.delivery == "report" and settings.outbox == "off"
+        self._sender = self._new_sender(failures_only=nobody_waits and on_delivery is None)
+        self._senders = [self._sender]
+        self._lock = threading.Lock()
+        for owner in (self, self.counters, event_log):
             fork.register(owner)
         # Runs when the last reference goes and, as finalizers do, at the end of the process.
-        self._finalizer = weakref.finalize(self, _close, self._sender, self.driver)
+        self._finalizer = weakref.finalize(self, _close, self._senders, self.driver)
 
     def __repr__(self) -> str:
         """Show where it leads, and whether it is closed; no secrets."""
@@ -104,6 +105,10 @@ class NotificationTransport:
     ) -> None:
         """Clean up."""
         self.cleanup()
+
+    def after_fork_in_child(self) -> None:
+        """Have a lock that no thread of the parent holds."""
+        self._lock = threading.Lock()
 
     @property
     def address(self) -> str:
@@ -156,10 +161,27 @@ class NotificationTransport:
         else:
             self._sender.send(record)
 
-    @property
-    def sender(self) -> Sender:
-        """What sends prepared records, for faces that do not block."""
-        return self._sender
+    def telling_sender(self) -> Sender:
+        """Return what sends prepared records and tells of each one's end, for faces that wait.
+
+        It has a client of its own if what ``send`` uses tells of failures only.
+        """
+        with self._lock:
+            if self._senders[-1].failures_only:
+                self._senders.append(self._new_sender(failures_only=False))
+            return self._senders[-1]
+
+    def _new_sender(self, *, failures_only: bool) -> Sender:
+        sender = Sender(
+            self.driver,
+            self.settings,
+            monitor=self.monitor,
+            counters=self.counters,
+            on_delivery=self._on_delivery,
+            failures_only=failures_only,
+        )
+        fork.register(sender)
+        return sender
 
     def _outgoing(
         self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any]
@@ -192,7 +214,12 @@ class NotificationTransport:
 
         Blocks at most ``timeout_s``, ``close_timeout`` if None. The records stay queued.
         """
-        return self._sender.flush(self.settings.close_timeout if timeout_s is None else timeout_s)
+        deadline = time.monotonic() + (
+            self.settings.close_timeout if timeout_s is None else timeout_s
+        )
+        return sum(
+            sender.flush(max(0.0, deadline - time.monotonic())) for sender in list(self._senders)
+        )
 
     # --- listening
 
@@ -249,8 +276,9 @@ class NotificationTransport:
         self._finalizer()
 
 
-def _close(sender: Sender, driver: Driver) -> None:
-    sender.close()
+def _close(senders: Sequence[Sender], driver: Driver) -> None:
+    for sender in senders:
+        sender.close()
     driver.close()
 
 

@@ -41,6 +41,23 @@ def test_awaited_means_confirmed(url: str, unique: str) -> None:
     assert (stats["sent"], stats["confirmed"], stats["failed"]) == (1, 1, 0)
 
 
+def test_a_transport_that_counts_what_it_delivers_tells_of_what_is_awaited(
+    url: str, unique: str
+) -> None:
+    """delivery=report makes no reports for nobody; awaited calls over it have theirs."""
+
+    async def main(transport: kafka_notify.NotificationTransport) -> None:
+        async with AsyncNotifier(transport, "me", topics=[unique]) as notifier:
+            await asyncio.wait_for(notifier.info({}, "x", {"n": 2}), WAIT_S)
+
+    with kafka_notify.get_notification_transport(url=f"{url}?delivery=report") as transport:
+        kafka_notify.Notifier(transport, "me", topics=[unique]).info({}, "x", {"n": 1})
+        asyncio.run(main(transport))
+        assert transport.flush(WAIT_S) == 0
+        stats = transport.stats()
+    assert (stats["sent"], stats["confirmed"], stats["failed"]) == (2, 2, 0)
+
+
 def test_calls_of_a_loop_keep_their_order(cluster: MemoryCluster, unique: str) -> None:
     """Calls that are awaited together are queued in the order they were made."""
 

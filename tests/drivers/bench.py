@@ -50,10 +50,11 @@ class Bench:
         for client in reversed(self._open):
             client.close()
 
-    def producer(self) -> ProducerClient:
+    def producer(self, *, failures_only: bool = False) -> ProducerClient:
         producer = self.driver.new_producer(
             on_report=lambda *report: self.reports.append(Report(*report)),
             on_problem=self.problems.append,
+            failures_only=failures_only,
         )
         self._open.append(producer)
         return producer

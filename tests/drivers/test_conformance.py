@@ -55,6 +55,32 @@ def test_each_record_is_reported_on_once(bench: Bench, unique: str) -> None:
     assert len({(report.partition, report.offset) for report in bench.reports}) == 1000
 
 
+def test_what_is_delivered_is_counted_where_only_failures_are_reported(
+    bench: Bench, unique: str
+) -> None:
+    """Nothing is reported of 1,000 records that are in the log, and all of them are counted."""
+    bench.create(unique)
+    producer = bench.producer(failures_only=True)
+    for number in range(1000):
+        producer.send(unique, b"x", key=b"%d" % number, token=number)
+    assert producer.flush(TIMEOUT_S) == 0
+    assert producer.delivered() == 1000
+    assert bench.reports == []
+
+
+def test_failures_are_reported_where_only_they_are(bench: Bench, unique: str) -> None:
+    """What is given up has its report, and does not count as delivered."""
+    bench.create(unique)
+    producer = bench.producer(failures_only=True)
+    for number in range(1000):
+        producer.send(unique, b"x", key=None, token=number)
+    producer.purge()
+    assert producer.flush(TIMEOUT_S) == 0
+    failed = [report.token for report in bench.reports if report.error]
+    assert len(bench.reports) == len(failed) == len(set(failed))
+    assert producer.delivered() + len(failed) == 1000
+
+
 def test_records_of_a_key_stay_in_order_on_one_partition(bench: Bench, unique: str) -> None:
     """Records of one key share a partition and arrive in the order they were sent."""
     bench.create(unique)
@@ -415,6 +441,18 @@ def test_unsent_records_are_reported_on_at_close(bench: Bench, unique: str) -> N
         producer.send(unique, b"x", key=None, token=number)
     producer.close()
     assert sorted(report.token for report in bench.reports) == list(range(100))
+
+
+def test_at_close_what_is_delivered_and_what_is_not_add_up(bench: Bench, unique: str) -> None:
+    """Also where only failures are reported: close counts, and reports on, what it ends."""
+    bench.create(unique)
+    producer = bench.producer(failures_only=True)
+    for number in range(1000):
+        producer.send(unique, b"x", key=None, token=number)
+    producer.close()
+    failed = {report.token for report in bench.reports if report.error}
+    assert len(bench.reports) == len(failed)
+    assert producer.delivered() + len(failed) == 1000
 
 
 def test_child_of_fork_leaves_its_parents_clients_alone(cluster_url: str, unique: str) -> None:

@@ -98,6 +98,36 @@ def test_a_producer_hands_on_what_is_queued(bench: Bench, unique: str) -> None:
     assert member.records[499].headers == (("h", b"499"),)
 
 
+def test_what_is_handed_on_is_counted_once(bench: Bench, unique: str) -> None:
+    """Where only failures are reported, too: delivered by either client, and never by both."""
+    reports: list[tuple[Any, ...]] = []
+    addresses = iter([bench.driver.address, NOBODY, bench.driver.address])
+    health = Health(lambda: None)
+    config = {"log_level": 0, "delivery.report.only.error": True}
+    producer = KafkaProducer(
+        lambda: Producer({"bootstrap.servers": next(addresses), **config}),
+        health=health,
+        address="there",
+        problems=Problems(address="there", on_problem=lambda _problem: None),
+        on_report=lambda *report: reports.append(report),
+    )
+    bench.create(unique)
+    producer.send(unique, b"first", key=b"k")
+    assert producer.flush(TIMEOUT_S) == 0
+    assert producer.delivered() == 1
+    for _client in range(2):
+        lose(health)
+        producer.poll(0)
+        for number in range(500):
+            producer.send(unique, b"%d" % number, key=b"k", token=number)
+        producer.poll(0)
+    assert producer.flush(TIMEOUT_S) == 0
+    assert producer.delivered() == 1001
+    producer.close()
+    assert producer.delivered() == 1001
+    assert reports == []
+
+
 def test_a_consumer_without_brokers_says_so(bench: Bench) -> None:
     """It raises instead of waiting for ever."""
     consumer = bench.consumer("g")
