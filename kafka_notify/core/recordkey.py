@@ -7,6 +7,7 @@ listener for lanes of records that came without one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kafka_notify.errors import ConfigurationError
@@ -35,20 +36,16 @@ class RecordKey:
                 "such as payload/instance_id or context/project_id"
             )
 
-    def of(
-        self, *, publisher_id: str | None, event_type: str | None, payload: Any, ctxt: Any
-    ) -> bytes | None:
-        """Return the key of one notification, None for no order."""
-        if self._text == "publisher_id":
-            value: Any = publisher_id
-        elif self._text == "none":
-            value = None
-        elif self._text == "event_type":
-            value = event_type
+    def of(self, message: Mapping[str, Any], ctxt: Any) -> bytes | None:
+        """Return the key of one notification, by its fields and context; None for no order."""
+        if self._text == "none":
+            return None
+        if self._text in _NAMED:
+            value: Any = message.get(self._text)
         else:
-            value = self._walk({"payload": payload, "context": ctxt})
+            value = self._walk({"payload": message.get("payload"), "context": ctxt})
             if value is None:
-                value = publisher_id
+                value = message.get("publisher_id")
         # Half a surrogate pair, which JSON can spell, has no UTF-8 form of its own.
         return None if value is None else str(value).encode(errors="backslashreplace")
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from kafka_notify.drivers.base import OnReport, Trouble
+from kafka_notify.drivers.base import OnReport
 from kafka_notify.drivers.confluent_client import leak
 from kafka_notify.drivers.confluent_errors import Problems, delivery_error
 from kafka_notify.drivers.confluent_health import Health
@@ -68,6 +68,8 @@ class KafkaProducer:
         self._health = health
         self._address = address
         self._problems = problems
+        self.trouble = problems.trouble
+        """See ``ProducerClient.trouble``."""
         self._on_report = on_report
         # The first keeps records out while one client hands on to the next, the second other
         # threads from serving its reports, so that order stays. A log handler may send meanwhile.
@@ -341,10 +343,6 @@ class KafkaProducer:
         """Give up all that is queued; the next ``poll`` reports on it."""
         if self._client is not None:
             self._client.purge(in_queue=True, in_flight=True, blocking=False)
-
-    def trouble(self) -> Trouble | None:
-        """Return what keeps the client from all of its brokers by now."""
-        return self._problems.trouble()
 
     def abandon(self) -> None:
         """Forget the client in a child of fork; see ``leak``."""

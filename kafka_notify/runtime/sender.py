@@ -190,15 +190,19 @@ class Sender:
         return self._client or self._open()
 
     def _queue(self, record: Outgoing, confirmation: Confirmation | None) -> None:
-        client = self._live()
-        token = (record.message_id, confirmation)
+        client = self._client
+        if client is None or self._closed:
+            client = self._live()
+        topic, key, value, message_id, headers = record
+        token = (message_id, confirmation)
         try:
-            _give(client, record, token)
+            client.send(topic, value, key=key, headers=headers, token=token)
         except SendBufferFull as full:
             self._queue_blocking(client, record, token, full)
         self._queued()
 
     def _queued(self) -> None:
+        """Account for a record that the client has taken; have somebody serve its report."""
         self._counters.add("sent")
         if not self._wake.is_set():
             self._wake.set()

@@ -141,8 +141,12 @@ class NotificationTransport:
 
         Raises as ``send`` before anything is sent; never blocks.
         """
-        names = [self._kafka_topic(topic, priority) for topic in topics]
-        return self._outgoing(names, ctxt, message)
+        key, value = self._content(ctxt, message)
+        message_id = message.get("message_id")
+        return [
+            Outgoing(self._kafka_topic(topic, priority), key, value, message_id)
+            for topic in topics
+        ]
 
     def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
         """Return the record for a topic whose name has its priority, as oslo.messaging makes them.
@@ -152,7 +156,8 @@ class NotificationTransport:
         name = self._topics.get((topic, ""))
         if name is None:
             name = self._topics[topic, ""] = naming.add_vhost(topic, self.vhost)
-        return self._outgoing([name], ctxt, message)[0]
+        key, value = self._content(ctxt, message)
+        return Outgoing(name, key, value, message.get("message_id"))
 
     def send_prepared(self, record: Outgoing, retry: int | None) -> None:
         """Send one record; blocks and raises as ``send``."""
@@ -183,20 +188,10 @@ class NotificationTransport:
         fork.register(sender)
         return sender
 
-    def _outgoing(
-        self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any]
-    ) -> list[Outgoing]:
-        self._require_open()
+    def _content(self, ctxt: Any, message: Mapping[str, Any]) -> tuple[bytes | None, bytes]:
+        """Return the key and the value of a notification's records."""
         context = context_to_dict(ctxt)
-        value = envelope.encode(message, context)
-        key = self._record_key.of(
-            publisher_id=message.get("publisher_id"),
-            event_type=message.get("event_type"),
-            payload=message.get("payload"),
-            ctxt=context,
-        )
-        message_id = message.get("message_id")
-        return [Outgoing(topic, key, value, message_id) for topic in kafka_topics]
+        return self._record_key.of(message, context), envelope.encode(message, context)
 
     def _kafka_topic(self, topic: str, priority: str) -> str:
         name = self._topics.get((topic, priority))

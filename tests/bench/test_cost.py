@@ -133,7 +133,7 @@ def told(costs: dict[tuple[str, str], float]) -> str:
     return "\n".join(f"{value:6.2f} {file}:{name}" for (file, name), value in most)
 
 
-@pytest.mark.parametrize(("query", "bound"), [("", 61), ("delivery=confirm", 120)])
+@pytest.mark.parametrize(("query", "bound"), [("", 53), ("delivery=confirm", 117)])
 def test_sending(connect: Callable[..., Any], unique: str, query: str, bound: int) -> None:
     """A send calls no more functions than it did."""
     costs = sending(connect, unique, query)

@@ -17,8 +17,9 @@ CTXT = {"project_id": "p"}
 
 
 def key_of(rule: str, **changes: Any) -> bytes | None:
-    fields = {"publisher_id": "pub", "event_type": "ev", "payload": PAYLOAD, "ctxt": CTXT}
-    return RecordKey(rule).of(**{**fields, **changes})
+    ctxt = changes.pop("ctxt", CTXT)
+    message = {"publisher_id": "pub", "event_type": "ev", "payload": PAYLOAD, **changes}
+    return RecordKey(rule).of(message, ctxt)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +76,11 @@ def test_unknown_rules(rule: str) -> None:
 @example("\ud800", "publisher_id")
 def test_any_text_makes_a_key(text: str, rule: str) -> None:
     """Every text makes a key, half surrogate pairs included; equal texts make equal keys."""
-    fields: dict[str, Any] = {
-        "publisher_id": text, "event_type": text, "payload": {"x": text}, "ctxt": {}
+    message: dict[str, Any] = {
+        "publisher_id": text, "event_type": text, "payload": {"x": text}
     }  # fmt: skip
 
-    key = RecordKey(rule).of(**fields)
+    key = RecordKey(rule).of(message, {})
 
     assert isinstance(key, bytes)
-    assert key == RecordKey(rule).of(**fields)
+    assert key == RecordKey(rule).of(message, {})

@@ -158,7 +158,7 @@ def test_a_closed_transport_says_so(connect):
     notifier = kafka_notify.Notifier(transport, "p")
     transport.cleanup()
     transport.cleanup()
-    with pytest.raises(ClosedError, match="new transport"):
+    with pytest.raises(ClosedError, match="get a new one"):
         notifier.info({}, "e", {})
     assert "closed" in repr(transport)
 
