@@ -65,11 +65,12 @@ class Hands(Protocol):
 class _Wait:
     """Somebody who waits until something holds."""
 
-    __slots__ = ("done", "holds")
+    __slots__ = ("done", "holds", "is_over")
 
     def __init__(self, holds: Callable[[], bool]) -> None:
         self.holds = holds
         self.done = threading.Event()
+        self.is_over = False
 
 
 class InHand:
@@ -108,7 +109,7 @@ class InHand:
         """Take units in their order; return those that may run at once."""
         with self._lock:
             self._units.update(units)
-            self._total += sum(len(unit.records) for unit in units)
+            self._total += sum([len(unit.records) for unit in units])
             if self.discards:
                 self._waiting.update(units)
             ready = self._lanes.add(units)
@@ -128,7 +129,7 @@ class InHand:
             self._units.discard(unit)
             if self.discards:
                 self._waiting.discard(unit)
-            if unit in self._aside:
+            if self._aside and unit in self._aside:
                 self._let_go(unit)
             self._total -= len(unit.records)
             ready = self._lanes.finish(unit)
@@ -261,5 +262,6 @@ class InHand:
 
     def _wake(self) -> None:
         for wait in self._waits:
-            if not wait.done.is_set() and wait.holds():
+            if not wait.is_over and wait.holds():
+                wait.is_over = True
                 wait.done.set()
