@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which payloads need not be read: those of notifications that no endpoint's filter lets through.
 
-A payload is most of a notification, and reading it most of what a listener does for one that
-nobody wants: 4 of 5 microseconds.
+To read all but the payload takes 1.7 us, all at once 5.3, and one after the other 6.9.
 """
 
 from __future__ import annotations
@@ -18,6 +17,12 @@ UNREAD = object()
 """The payload of a notification that nobody wants."""
 
 
+_MOST = (
+    0.7  # of all notifications: if more than these are wanted, it is quicker to read all of each
+)
+_MEMORY = 64  # notifications, over which the share is taken
+
+
 class Screening:
     """A ``wire.Read`` that leaves payloads UNREAD. Threads: any.
 
@@ -26,11 +31,18 @@ class Screening:
 
     def __init__(self, screens: Mapping[str, Sequence[NotificationFilter]]) -> None:
         self._screens = screens
+        self._wanted = 0.0  # share; threads may lose a change of one another, which does no harm
 
     def __call__(self, text: str | bytes) -> Whole:
         """Read a notification; raise as ``wire.read_whole`` does."""
-        found: Whole = read_unread(text)
-        found.payload = read_payload(found.payload) if self._is_wanted(found) else UNREAD
+        read = read_whole if self._wanted > _MOST else read_unread
+        found: Whole = read(text)
+        is_wanted = self._is_wanted(found)
+        self._wanted += (is_wanted - self._wanted) / _MEMORY
+        if not is_wanted:
+            found.payload = UNREAD
+        elif read is read_unread:
+            found.payload = read_payload(found.payload)
         return found
 
     def _is_wanted(self, found: Whole) -> bool:

@@ -86,7 +86,8 @@ class Dispatcher:
             message = self._decode(record)
         except UndecodableRecord as error:
             return Todo(dead=[(record, 0, str(error))])
-        if self._seen is not None and unit.todo is None and self._is_duplicate(message):
+        if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
+            self._counters.add("duplicates")
             return None
         calls: Sequence[_Call] = ()
         if message.payload is not UNREAD:
@@ -120,12 +121,6 @@ class Dispatcher:
             self._decoder.tell(record, reason)
             raise UndecodableRecord(reason) from error
         return message._replace(ctxt=ctxt, payload=payload)
-
-    def _is_duplicate(self, message: Notification) -> bool:
-        if self._seen is None or not self._seen.has(message.message_id):
-            return False
-        self._counters.add("duplicates")
-        return True
 
     def _call(
         self, call: Callable[..., Any], messages: Sequence[Notification], arguments: Sequence[Any]
@@ -191,7 +186,8 @@ class BatchDispatcher(Dispatcher):
             except UndecodableRecord as error:
                 todo.dead.append((record, 0, str(error)))
                 continue
-            if self._seen is not None and unit.todo is None and self._is_duplicate(message):
+            if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
+                self._counters.add("duplicates")
                 continue
             messages[record[:3]] = message
             if message.payload is not UNREAD:

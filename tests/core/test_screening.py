@@ -62,6 +62,14 @@ def test_read_for_whoever_may_look_at_it(other: Any) -> None:
     assert decode(value(), read).payload == {"x": 1}
 
 
+def test_whatever_came_before() -> None:
+    """However many were wanted, or not, the next one is read if it is wanted itself."""
+    read = reader_for({"info": [COMPUTE]})
+    for publisher_id, payload in (("compute", {"x": 1}), ("network", UNREAD)) * 2:
+        for _ in range(500):
+            assert decode(value(publisher_id=publisher_id), read).payload == payload
+
+
 @given(st.text(alphabet='{}[]",:\\u0123456789abcdefNaInfity.e-+ \n\x01é', max_size=12))
 @example('{"a":[1,{"b":null}]}')
 @example('{"a":}')
