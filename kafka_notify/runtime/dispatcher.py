@@ -97,7 +97,14 @@ class Dispatcher:
         for one in calls:
             screen, call = one
             if screen is None or self._wanted(screen, call, message):
-                asked = self._call(call, (message,), _arguments(message))
+                arguments = (
+                    message.ctxt,
+                    message.publisher_id,
+                    message.event_type,
+                    message.payload,
+                    {"message_id": message.message_id, "timestamp": message.timestamp},
+                )
+                asked = self._call(call, (message,), arguments)
                 if asked:
                     trouble = asked
                     left.append(one)
@@ -258,16 +265,6 @@ def _calls_by_priority(endpoints: Sequence[Any]) -> dict[str, list[_Call]]:
             if callable(method):
                 calls.setdefault(name, []).append((screen, method))
     return calls
-
-
-def _arguments(message: Notification) -> tuple[Any, ...]:
-    return (
-        message.ctxt,
-        message.publisher_id,
-        message.event_type,
-        message.payload,
-        {"message_id": message.message_id, "timestamp": message.timestamp},
-    )
 
 
 def _as_dict(message: Notification) -> dict[str, Any]:
