@@ -34,7 +34,8 @@ class NotificationFilter:
 
     ``publisher_id`` and ``event_type`` are expressions, ``context``, ``metadata`` and ``payload``
     map a field's name to one. An expression matches at the start of the text (``re.match``); a
-    field that is missing or no text does not match. Threads: any.
+    field that is missing or no text does not match. Where no endpoint of a listener looks at
+    ``payload``, the payloads of what nobody wants are not read. Threads: any.
 
     Raises ConfigurationError for a malformed expression.
     """

@@ -169,6 +169,14 @@ def test_deep_payloads() -> None:
     """A payload as deep as the encoder takes arrives; a limit of ours does not cut it off."""
     for levels in (10, 200):
         assert decode(encode(with_payload(deep(levels)), {})).payload == deep(levels)
+    for levels in (500, 1000):  # of others, deeper than Python's own recursion may go
+        text = f'{{"priority":"info","payload":{"[" * levels}{"]" * levels}}}'
+        payload = decode(
+            json.dumps({"oslo.version": "2.0", "oslo.message": text}).encode()
+        ).payload
+        for _ in range(levels - 1):
+            [payload] = payload
+        assert payload == []
 
 
 @given(st.binary())
