@@ -34,7 +34,8 @@ class NotificationFilter:
 
     ``publisher_id`` and ``event_type`` are expressions, ``context``, ``metadata`` and ``payload``
     map a field's name to one. An expression matches at the start of the text (``re.match``); a
-    field that is missing or no text does not match. Threads: any.
+    field that is missing or no text does not match. Where no endpoint of a listener looks at
+    ``payload``, the payloads of what nobody wants are not read. Threads: any.
 
     Raises ConfigurationError for a malformed expression.
     """
@@ -59,22 +60,26 @@ class NotificationFilter:
         self, context: Any, publisher_id: Any, event_type: Any, metadata: Any, payload: Any
     ) -> bool:
         """Tell whether a notification passes. The arguments' order is upstream's."""
+        # Looked at one by one: most filters have one expression, and there may be hundreds.
         return (
-            _matches(self._publisher_id, publisher_id)
-            and _matches(self._event_type, event_type)
-            and _all_match(self._context, context)
-            and _all_match(self._metadata, metadata)
-            and _all_match(self._payload, payload)
+            (self._publisher_id is None or _matches(self._publisher_id, publisher_id))
+            and (self._event_type is None or _matches(self._event_type, event_type))
+            and (not self._context or _all_match(self._context, context))
+            and (not self._metadata or _all_match(self._metadata, metadata))
+            and (not self._payload or _all_match(self._payload, payload))
         )
 
+    @property
+    def needs_payload(self) -> bool:
+        """Whether what it tells depends on the payload."""
+        return bool(self._payload)
 
-def _matches(pattern: re.Pattern[str] | None, value: Any) -> bool:
-    return pattern is None or (isinstance(value, str) and pattern.match(value) is not None)
+
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.match(value) is not None
 
 
 def _all_match(patterns: _Patterns, fields: Any) -> bool:
-    if not patterns:
-        return True
     if not isinstance(fields, Mapping):
         return False
     return all(

@@ -33,7 +33,12 @@ class Unit:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
-        self.keys: tuple[LaneKey, ...] = _keys_of(records)
+        self.keys: tuple[LaneKey, ...]
+        if len(records) == 1:  # most are; told here, since it is done for each record
+            topic, key = records[0].topic, records[0].key
+            self.keys = () if key is None else ((topic, key),)
+        else:
+            self.keys = _keys_of(records)
         self.epoch = 0
         self.todo: Any = None
         self.attempt = 1
@@ -47,9 +52,6 @@ class Unit:
 
 
 def _keys_of(records: Sequence[Record]) -> tuple[LaneKey, ...]:
-    if len(records) == 1:
-        record = records[0]
-        return () if record.key is None else ((record.topic, record.key),)
     return tuple(
         {(record.topic, record.key): None for record in records if record.key is not None}
     )

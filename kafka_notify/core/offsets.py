@@ -107,7 +107,10 @@ def _unpack(text: str) -> Iterator[int]:
 class _Progress:
     """One partition, from its assignment to its revocation."""
 
-    def __init__(self, epoch: int, first: int | None, beyond: Beyond) -> None:
+    def __init__(
+        self, partition: Partition, epoch: int, *, first: int | None, beyond: Beyond
+    ) -> None:
+        self.partition = partition
         self.epoch = epoch
         self.committed = (first, "")
         # In the order of offsets: unfinished ones. Those known from the note are not taken yet.
@@ -191,7 +194,9 @@ class OffsetTracker:
         self._epoch += 1
         for partition, (offset, note) in committed.items():
             beyond = Beyond(0, ()) if offset is None else read_note(offset, note)
-            self._progress[partition] = _Progress(self._epoch, offset, beyond)
+            self._progress[partition] = _Progress(
+                partition, self._epoch, first=offset, beyond=beyond
+            )
             self._changed.discard(partition)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
@@ -204,13 +209,14 @@ class OffsetTracker:
         """Take records in the order of their partitions; return those that are to be done."""
         wanted = []
         for record in records:
-            progress = self._progress.get(record.where)
+            # Topic and partition as a plain tuple, which is equal to a Partition and made sooner.
+            progress = self._progress.get(record[:2])  # type: ignore[call-overload]
             if progress is None:
                 continue
             if record.offset < progress.position:
                 # The log was cut off, or its topic made anew: no number means what it did.
                 self._epoch += 1
-                progress = _Progress(self._epoch, None, Beyond(0, ()))
+                progress = _Progress(record.where, self._epoch, first=None, beyond=Beyond(0, ()))
                 self._progress[record.where] = progress
             if progress.take(record.offset):
                 wanted.append(record)
@@ -226,14 +232,13 @@ class OffsetTracker:
     def finish(self, records: Iterable[Record], epoch: int) -> None:
         """Note that records, handed out at ``epoch``, are finished."""
         for record in records:
-            where = record.where
-            progress = self._progress.get(where)
+            progress = self._progress.get(record[:2])  # type: ignore[call-overload]
             if progress is None or progress.epoch > epoch:
                 continue
             if record.offset in progress.unfinished:
                 del progress.unfinished[record.offset]
                 progress.finished_since_commit += 1
-                self._changed.add(where)
+                self._changed.add(progress.partition)
 
     def due(self) -> dict[Partition, tuple[int, str]]:
         """Return offset and note of each partition that has something new to commit."""

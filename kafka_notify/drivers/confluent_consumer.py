@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -217,14 +216,14 @@ class KafkaConsumer:
             )
 
     def _read_all(self, messages: Iterable[Message]) -> list[Record]:
-        return [record for record in map(self._read, messages) if record is not None]
-
-    def _read(self, message: Message) -> Record | None:
-        error = message.error()
-        if error is not None:
-            self._heed(error, message.topic())
-            return None
-        return to_record(message)
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(to_record(message))
+            else:
+                self._heed(error, message.topic())
+        return records
 
     def _heed(self, error: KafkaError, topic: str | None) -> None:
         """Tell of an error that came in place of a record; raise when it is the end."""
@@ -390,15 +389,17 @@ class KafkaConsumer:
 def to_record(message: Message) -> Record:
     """Return the client's message, which is no error, as our value."""
     kind, timestamp_ms = message.timestamp()
-    return Record(
+    headers = message.headers()
+    fields = (
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
         message.key(),
         message.value(),
-        _headers(message.headers()),
+        tuple(headers) if headers else (),
         -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
     )
+    return tuple.__new__(Record, fields)  # in half the time of Record(*fields)
 
 
 def _ignore(partitions: Sequence[Partition]) -> None:
@@ -407,7 +408,3 @@ def _ignore(partitions: Sequence[Partition]) -> None:
 
 def _partitions(found: Iterable[TopicPartition]) -> list[Partition]:
     return [Partition(one.topic, one.partition) for one in found]
-
-
-def _headers(found: Any) -> tuple[tuple[str, bytes | None], ...]:
-    return tuple(found) if found else ()

@@ -89,7 +89,7 @@ class CommitAfter:
             epoch = self._tracker.epoch
         for unit in units:
             unit.epoch = epoch
-        self._counters.add("received", sum(len(unit.records) for unit in units))
+        self._counters.add("received", sum([len(unit.records) for unit in units]))
         self._hands.hand_over(units)
 
     def finished(self, unit: Unit) -> None:

@@ -96,7 +96,7 @@ class CommitBefore:
                     # Whoever has the partitions next reads again what is not committed.
                     self._let_go(units, unknown=unknown)
                     return
-        self._counters.add("received", sum(len(unit.records) for unit in units))
+        self._counters.add("received", sum([len(unit.records) for unit in units]))
         self._hands.hand_over(units)
 
     def _without_gone(self, units: list[Unit], *, unknown: bool) -> list[Unit]:
@@ -150,10 +150,6 @@ class CommitBefore:
 
 def next_offsets(units: Sequence[Unit]) -> dict[Partition, int]:
     """Return the offset after the last record of each partition."""
-    # Plain tuples, which are equal to partitions, and made in half the time.
-    offsets = {
-        (record.topic, record.partition): record.offset + 1
-        for unit in units
-        for record in unit.records
-    }
+    # Topic and partition as plain tuples, made in half the time of partitions.
+    offsets = {record[:2]: record.offset + 1 for unit in units for record in unit.records}
     return {Partition(*where): offset for where, offset in offsets.items()}

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, cast
 
 from kafka_notify.core.events import EndpointFailed, Monitor
 from kafka_notify.core.filters import NotificationFilter
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import PRIORITIES, Notification, NotificationResult, Record
+from kafka_notify.core.screening import UNREAD, reader_for
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
+from kafka_notify.core.wire import read_whole
 from kafka_notify.errors import InvalidEndpoint, UndecodableRecord
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.decoder import Decoder
@@ -20,6 +22,8 @@ from kafka_notify.runtime.seen import Seen
 
 _Call = tuple["NotificationFilter | None", Callable[..., Any]]
 _BatchCall = tuple[_Call, Sequence[Record]]
+_Place = tuple[str, int, int]
+"""A record's first three fields. The hash of a whole record would read all of its value."""
 
 
 class Dispatcher:
@@ -45,8 +49,18 @@ class Dispatcher:
         self._monitor = monitor
         self._counters = counters
         self._requeues = requeues
-        self._decoder = Decoder(monitor=monitor, counters=counters)
         self._calls = _calls_by_priority(endpoints)
+        screens = {
+            priority: [screen for screen, _ in calls] for priority, calls in self._calls.items()
+        }
+        self._decoder = Decoder(
+            monitor=monitor,
+            counters=counters,
+            # A serializer is given every payload.
+            read=reader_for(screens) if plain else read_whole,
+        )
+        # Which of the two is settled here, so that the usual one costs nothing for each record.
+        self._decode = self._decoder.decode if plain else self._deserialize
         self._seen = Seen(deduplicate) if deduplicate else None
         self._loop = EndpointLoop("kafka-notify-endpoints")
 
@@ -72,15 +86,25 @@ class Dispatcher:
             message = self._decode(record)
         except UndecodableRecord as error:
             return Todo(dead=[(record, 0, str(error))])
-        if unit.todo is None and self._is_duplicate(message):
+        if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
+            self._counters.add("duplicates")
             return None
-        calls: Sequence[_Call] = unit.todo or self._calls.get(message.priority, ())
+        calls: Sequence[_Call] = ()
+        if message.payload is not UNREAD:
+            calls = unit.todo or self._calls.get(message.priority, ())
         left: list[_Call] = []
         trouble = ""
         for one in calls:
             screen, call = one
             if screen is None or self._wanted(screen, call, message):
-                asked = self._call(call, (message,), _arguments(message))
+                arguments = (
+                    message.ctxt,
+                    message.publisher_id,
+                    message.event_type,
+                    message.payload,
+                    {"message_id": message.message_id, "timestamp": message.timestamp},
+                )
+                asked = self._call(call, (message,), arguments)
                 if asked:
                     trouble = asked
                     left.append(one)
@@ -88,33 +112,22 @@ class Dispatcher:
             return Todo(
                 records=unit.records, work=left, error=trouble, message_id=message.message_id
             )
-        self._handled((message,))
+        self._counters.add("dispatched")
+        if self._seen is not None:
+            self._seen.add(message.message_id)
         return None
 
-    def _decode(self, record: Record) -> Notification:
+    def _deserialize(self, record: Record) -> Notification:
         message = self._decoder.decode(record)
-        if self._serializer is None:
-            return message
+        serializer = cast("Serializer", self._serializer)
         try:
-            ctxt = self._serializer.deserialize_context(message.ctxt)
-            payload = self._serializer.deserialize_entity(ctxt, message.payload)
+            ctxt = serializer.deserialize_context(message.ctxt)
+            payload = serializer.deserialize_entity(ctxt, message.payload)
         except Exception as error:
             reason = f"its serializer raised {error!r}"
             self._decoder.tell(record, reason)
             raise UndecodableRecord(reason) from error
         return message._replace(ctxt=ctxt, payload=payload)
-
-    def _is_duplicate(self, message: Notification) -> bool:
-        if self._seen is None or not self._seen.has(message.message_id):
-            return False
-        self._counters.add("duplicates")
-        return True
-
-    def _handled(self, messages: Sequence[Notification]) -> None:
-        self._counters.add("dispatched", len(messages))
-        if self._seen is not None:
-            for message in messages:
-                self._seen.add(message.message_id)
 
     def _call(
         self, call: Callable[..., Any], messages: Sequence[Notification], arguments: Sequence[Any]
@@ -122,6 +135,8 @@ class Dispatcher:
         """Return why an endpoint wants to be called again, '' if it does not."""
         try:
             result = call(*arguments)
+            if result is None:  # what most return, and quicker told than what is a coroutine
+                return ""
             if isinstance(result, Coroutine):
                 result = self._loop.run(result)
         except BaseException as error:  # noqa: BLE001 - user code; sys.exit ends no worker
@@ -140,7 +155,7 @@ class Dispatcher:
                 message.ctxt,
                 message.publisher_id,
                 message.event_type,
-                _metadata(message),
+                {"message_id": message.message_id, "timestamp": message.timestamp},
                 message.payload,
             )
         except BaseException as error:  # noqa: BLE001 - user code: a filter of his own
@@ -170,20 +185,20 @@ class BatchDispatcher(Dispatcher):
     def run(self, unit: Unit) -> Todo | None:
         """Dispatch a batch: one call per priority and endpoint that wants some of it."""
         todo = Todo()
-        messages: dict[Record, Notification] = {}
+        messages: dict[_Place, Notification] = {}
         by_priority: dict[str, list[Record]] = {}
-        for record in unit.records if unit.todo is None else _records_of(unit.todo):
-            if record not in unit.records:
-                continue  # its partition went away meanwhile
+        for record in unit.records if unit.todo is None else _left_of(unit):
             try:
                 message = self._decode(record)
             except UndecodableRecord as error:
                 todo.dead.append((record, 0, str(error)))
                 continue
-            if unit.todo is None and self._is_duplicate(message):
+            if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
+                self._counters.add("duplicates")
                 continue
-            messages[record] = message
-            by_priority.setdefault(message.priority, []).append(record)
+            messages[record[:3]] = message
+            if message.payload is not UNREAD:
+                by_priority.setdefault(message.priority, []).append(record)
         work: list[_BatchCall] = unit.todo or [
             (call, records)
             for priority, records in by_priority.items()
@@ -193,12 +208,17 @@ class BatchDispatcher(Dispatcher):
         again = dict.fromkeys(record for _, records in left for record in records)
         if again:
             todo.records, todo.work = tuple(again), left
-            todo.message_id = messages[todo.records[0]].message_id
-        self._handled([message for one, message in messages.items() if one not in again])
+            todo.message_id = messages[todo.records[0][:3]].message_id
+        self._counters.add("dispatched", len(messages) - len(again))
+        if self._seen is not None:
+            for record in again:
+                del messages[record[:3]]
+            for message in messages.values():
+                self._seen.add(message.message_id)
         return todo if todo.dead or again else None
 
     def _call_all(
-        self, work: Sequence[_BatchCall], messages: dict[Record, Notification], todo: Todo
+        self, work: Sequence[_BatchCall], messages: dict[_Place, Notification], todo: Todo
     ) -> list[_BatchCall]:
         """Call endpoints with their lists; return those that want theirs again."""
         left: list[_BatchCall] = []
@@ -207,11 +227,11 @@ class BatchDispatcher(Dispatcher):
             wanted = [
                 record
                 for record in records
-                if record in messages
-                and (screen is None or self._wanted(screen, call, messages[record]))
+                if record[:3] in messages
+                and (screen is None or self._wanted(screen, call, messages[record[:3]]))
             ]
             if wanted:
-                found = [messages[record] for record in wanted]
+                found = [messages[record[:3]] for record in wanted]
                 asked = self._call(call, found, ([_as_dict(message) for message in found],))
                 if asked:
                     todo.error = asked
@@ -219,8 +239,10 @@ class BatchDispatcher(Dispatcher):
         return left
 
 
-def _records_of(work: Sequence[_BatchCall]) -> dict[Record, None]:
-    return dict.fromkeys(record for _, records in work for record in records)
+def _left_of(unit: Unit) -> list[Record]:
+    """Return the records of a unit's work, but for those whose partition went away meanwhile."""
+    asked = dict.fromkeys(record for _, records in unit.todo for record in records)
+    return [record for record in asked if record in unit.records]
 
 
 def _name(call: Callable[..., Any]) -> str:
@@ -245,20 +267,11 @@ def _calls_by_priority(endpoints: Sequence[Any]) -> dict[str, list[_Call]]:
     return calls
 
 
-def _metadata(message: Notification) -> dict[str, Any]:
-    return {"message_id": message.message_id, "timestamp": message.timestamp}
-
-
-def _arguments(message: Notification) -> tuple[Any, ...]:
-    return (
-        message.ctxt,
-        message.publisher_id,
-        message.event_type,
-        message.payload,
-        _metadata(message),
-    )
-
-
 def _as_dict(message: Notification) -> dict[str, Any]:
-    names = ("ctxt", "publisher_id", "event_type", "payload", "metadata")
-    return dict(zip(names, _arguments(message), strict=True))
+    return {
+        "ctxt": message.ctxt,
+        "publisher_id": message.publisher_id,
+        "event_type": message.event_type,
+        "payload": message.payload,
+        "metadata": {"message_id": message.message_id, "timestamp": message.timestamp},
+    }

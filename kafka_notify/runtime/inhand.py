@@ -65,15 +65,20 @@ class Hands(Protocol):
 class _Wait:
     """Somebody who waits until something holds."""
 
-    __slots__ = ("done", "holds")
+    __slots__ = ("done", "holds", "is_over")
 
     def __init__(self, holds: Callable[[], bool]) -> None:
         self.holds = holds
         self.done = threading.Event()
+        self.is_over = False
 
 
 class InHand:
-    """Units from hand-over to finish, those of one lane one after the other. Threads: any."""
+    """Units from hand-over to finish, those of one lane one after the other. Threads: any.
+
+    Attributes:
+        total: How many records are in hand, those set aside included. To be read only.
+    """
 
     def __init__(self, *, discards: bool) -> None:
         """``discards`` tells that ``begin`` is called before each unit, and ``discard`` works."""
@@ -87,17 +92,12 @@ class InHand:
         self._held_up: set[Unit] = set()  # behind one that is aside
         self._held_keys: Counter[LaneKey] = Counter()
         self._held_up_records = 0
-        self._total = 0
-
-    @property
-    def total(self) -> int:
-        """How many records are in hand, those set aside included."""
-        return self._total
+        self.total = 0
 
     @property
     def busy(self) -> int:
         """How many of them take room: what can be discarded, and is held up, need not."""
-        return self._total - self._held_up_records if self.discards else self._total
+        return self.total - self._held_up_records if self.discards else self.total
 
     def after_fork_in_child(self) -> None:
         """Have a lock that no thread of the parent holds."""
@@ -108,7 +108,7 @@ class InHand:
         """Take units in their order; return those that may run at once."""
         with self._lock:
             self._units.update(units)
-            self._total += sum(len(unit.records) for unit in units)
+            self.total += sum([len(unit.records) for unit in units])
             if self.discards:
                 self._waiting.update(units)
             ready = self._lanes.add(units)
@@ -128,9 +128,9 @@ class InHand:
             self._units.discard(unit)
             if self.discards:
                 self._waiting.discard(unit)
-            if unit in self._aside:
+            if self._aside and unit in self._aside:
                 self._let_go(unit)
-            self._total -= len(unit.records)
+            self.total -= len(unit.records)
             ready = self._lanes.finish(unit)
             if self._waits:
                 self._wake()
@@ -176,7 +176,7 @@ class InHand:
 
     def _keep(self, unit: Unit, records: Sequence[Record]) -> None:
         gone = len(unit.records) - len(records)
-        self._total -= gone
+        self.total -= gone
         if unit in self._held_up:
             self._held_up_records -= gone
         unit.records = tuple(records)
@@ -207,7 +207,7 @@ class InHand:
         return dropped
 
     def _discard(self, unwanted: Collection[Partition] | None) -> int:
-        before = self._total
+        before = self.total
         emptied = []
         for unit in self._waiting:
             kept = [] if unwanted is None else [r for r in unit.records if r.where not in unwanted]
@@ -216,7 +216,7 @@ class InHand:
             if not kept:
                 emptied.append(unit)
         self._waiting.difference_update(emptied)
-        return before - self._total
+        return before - self.total
 
     # --- waiting
 
@@ -230,7 +230,7 @@ class InHand:
 
         def none_left() -> bool:
             if watched is None:
-                return not self._total
+                return not self.total
             if self.discards:
                 self._discard(watched)  # again and again: what has begun may have to wait anew
             return not any(self._of(watched))
@@ -238,7 +238,7 @@ class InHand:
         if self._wait_until(none_left, timeout_s):
             return 0
         with self._lock:
-            return self._total if watched is None else sum(1 for _ in self._of(watched))
+            return self.total if watched is None else sum(1 for _ in self._of(watched))
 
     def _of(self, watched: Collection[Partition]) -> Iterator[Record]:
         return (one for unit in self._units for one in unit.records if one.where in watched)
@@ -261,5 +261,6 @@ class InHand:
 
     def _wake(self) -> None:
         for wait in self._waits:
-            if not wait.done.is_set() and wait.holds():
+            if not wait.is_over and wait.holds():
+                wait.is_over = True
                 wait.done.set()

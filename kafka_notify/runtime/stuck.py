@@ -10,7 +10,7 @@ from kafka_notify.runtime.decoder import message_id_of
 
 
 class Stuck:
-    """The units that run, by thread. Threads: each begins and ends its own; any looks.
+    """The units that run, by thread. Threads: each tells its own; any looks.
 
     A dict's single operations need no lock, and a unit that ends while it is looked at is missed
     or told once too often, no more.
@@ -24,11 +24,11 @@ class Stuck:
         self._told: dict[int, tuple[Unit, float]] = {}  # and when to tell it again
 
     def begin(self, unit: Unit, thread_id: int, now_s: float | None = None) -> None:
-        """Note that an endpoint of this thread gets a unit."""
+        """Note that an endpoint of this thread gets a unit, and is done with the one before."""
         self._running[thread_id] = (unit, time.monotonic() if now_s is None else now_s)
 
     def end(self, thread_id: int) -> None:
-        """Note that this thread is done with it."""
+        """Note that this thread is done, and has no next one at once."""
         self._running.pop(thread_id, None)
 
     def units(self) -> list[tuple[Unit, float]]:

@@ -21,7 +21,7 @@ from kafka_notify.runtime.stuck import Stuck
 _PATIENCE_S = 0.005  # how long what may run waits for a thread that is in an endpoint
 _STALLED_S = 0.002
 _SLOW_S = 0.0001  # an endpoint that takes longer may be waiting: others could run meanwhile
-_SLOW, _QUICK, _SLOWEST = 4, -1, 16  # what one call adds to the score, and its limit
+_SLOW, _SLOWEST = 4, 16  # what such a call adds to the score, of which a quick one takes 1
 
 
 class Workers:
@@ -114,20 +114,30 @@ class Workers:
                 thread.start()
 
     def _work(self) -> None:
-        while self._stays():
-            try:
-                unit: Unit | None = self._ready.popleft()
-            except IndexError:
-                continue
-            while unit is not None:
-                if self._score > 0 and self._ready:
-                    self._wake_one()
-                unit = self._run_one(unit)
+        thread_id = threading.get_ident()
+        try:
+            while self._stays(thread_id):
+                try:
+                    unit: Unit | None = self._ready.popleft()
+                except IndexError:
+                    continue
+                while unit is not None:
+                    if self._score > 0 and self._ready:
+                        self._wake_one()
+                    unit = self._run_one(unit, thread_id)
+        finally:
+            self._rests(thread_id)
 
-    def _stays(self) -> bool:
+    def _rests(self, thread_id: int) -> None:
+        # Not after each unit: the next one replaces it.
+        if self._stuck is not None:
+            self._stuck.end(thread_id)
+
+    def _stays(self, thread_id: int) -> bool:
         """Sleep while nothing may run, or others are enough; tell whether to go on."""
         if self._ready and (self._awake == 1 or self._score > 0):
             return True
+        self._rests(thread_id)
         with self._lock:
             if self._closed:
                 return bool(self._ready)
@@ -139,14 +149,14 @@ class Workers:
         self._wakeups.get()
         return True
 
-    def _run_one(self, unit: Unit) -> Unit | None:
+    def _run_one(self, unit: Unit, thread_id: int) -> Unit | None:
         """Run a unit and return the next of its lane; an account is closed whatever happens."""
         todo: Todo | None = None
         self._taken_s = began_s = time.monotonic()
         try:
             if not self.account.discards or self.account.begin(unit):
                 if self._stuck is not None:
-                    self._stuck.begin(unit, threading.get_ident(), began_s)
+                    self._stuck.begin(unit, thread_id, began_s)
                 todo = self._run(unit)
         except BaseException:
             following = self._finish(unit)
@@ -154,10 +164,10 @@ class Workers:
                 self.start(following)
             raise
         finally:
-            if self._stuck is not None:
-                self._stuck.end(threading.get_ident())
-            change = _SLOW if time.monotonic() - began_s > _SLOW_S else _QUICK
-            self._score = min(_SLOWEST, max(0, self._score + change))
+            if time.monotonic() - began_s > _SLOW_S:
+                self._score = min(_SLOWEST, self._score + _SLOW)
+            elif self._score > 0:
+                self._score -= 1
         if todo is None or self.redelivery is None:
             return self._finish(unit)
         self.redelivery.take(unit, todo)

@@ -144,10 +144,10 @@ def test_sending(connect: Callable[..., Any], unique: str, query: str, bound: in
 @pytest.mark.parametrize(
     ("query", "batch", "bound"),
     [
-        ("", 0, 38),
-        ("commit_policy=after_dispatch", 0, 45),
-        ("", 100, 17),
-        ("commit_policy=after_dispatch", 100, 22),
+        ("", 0, 20),
+        ("commit_policy=after_dispatch", 0, 24),
+        ("", 100, 5),
+        ("commit_policy=after_dispatch", 100, 6),
     ],
 )
 def test_receiving(

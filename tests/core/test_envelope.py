@@ -169,6 +169,14 @@ def test_deep_payloads() -> None:
     """A payload as deep as the encoder takes arrives; a limit of ours does not cut it off."""
     for levels in (10, 200):
         assert decode(encode(with_payload(deep(levels)), {})).payload == deep(levels)
+    for levels in (500, 1000):  # of others, deeper than Python's own recursion may go
+        text = f'{{"priority":"info","payload":{"[" * levels}{"]" * levels}}}'
+        payload = decode(
+            json.dumps({"oslo.version": "2.0", "oslo.message": text}).encode()
+        ).payload
+        for _ in range(levels - 1):
+            [payload] = payload
+        assert payload == []
 
 
 @given(st.binary())
@@ -230,6 +238,38 @@ def test_notifications_without_an_envelope() -> None:
     assert decode(json.dumps(plain).encode()) == decode(encode(MESSAGE, CTXT))
 
 
+@pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "1" * 40])
+@pytest.mark.parametrize("enveloped", [True, False])
+def test_large_numbers_are_exact(number: str, enveloped: bool) -> None:
+    """Integers beyond 64 bits are not rounded, whoever wrote them, and in whichever field."""
+    text = f'{{"priority":"info","message_id":{number},"payload":[{number}]}}'
+    value = json.dumps({"oslo.version": "2.0", "oslo.message": text}) if enveloped else text
+
+    notification = decode(value.encode())
+
+    assert notification.message_id == int(number)
+    assert notification.payload == [int(number)]
+
+
+def test_numbers_that_no_python_reads() -> None:
+    """One of more digits than Python turns into an integer makes its record undecodable."""
+    with pytest.raises(UndecodableRecord, match="digits"):
+        decode(b'{"priority":"info","payload":%b}' % (b"1" * 5000))
+
+
+def test_an_envelope_is_not_taken_for_a_plain_notification() -> None:
+    """Whatever else stands beside the message of an envelope, its version counts."""
+    with pytest.raises(UndecodableRecord, match=r"version '3\.0'"):
+        decode(b'{"oslo.version":"3.0","oslo.message":"{}","priority":"info","payload":1}')
+
+
+def test_the_last_of_two_fields_of_one_name_counts() -> None:
+    """As for Python's json; a key may be spelled with escapes."""
+    notification = decode(b'{"priority":3,"payload":1,"p\\u0061yload":2,"priority":"info"}')
+
+    assert (notification.priority, notification.payload) == ("info", 2)
+
+
 def test_missing_fields() -> None:
     """What an old sender left out is None, and its context empty."""
     assert decode(b'{"priority": "Error", "_context": null}') == Notification(
@@ -238,11 +278,11 @@ def test_missing_fields() -> None:
 
 
 def test_what_python_writes_beyond_json() -> None:
-    """NaN and half surrogate pairs, which Python's json writes, are read."""
-    payload = decode(b'{"priority":"info","payload":[NaN,-Infinity,"\\ud800"]}').payload
+    """NaN, half surrogate pairs and numbers beyond a float's are read, as by Python's json."""
+    payload = decode(b'{"priority":"info","payload":[NaN,-Infinity,"\\ud800",1e400]}').payload
 
     assert math.isnan(payload[0])
-    assert payload[1:] == [-math.inf, "\ud800"]
+    assert payload[1:] == [-math.inf, "\ud800", math.inf]
 
 
 @pytest.mark.parametrize("version", ["2", "2.0", "2.7"])
