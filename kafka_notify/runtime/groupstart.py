@@ -9,6 +9,7 @@ so partitions and topics that come later lose nothing either.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from kafka_notify.core.events import (
     GroupStarted,
@@ -20,21 +21,35 @@ from kafka_notify.core.events import (
 from kafka_notify.core.message import Partition
 from kafka_notify.core.settings import Settings
 from kafka_notify.drivers.base import AdminClient, ConsumerClient
-from kafka_notify.errors import AssignmentLost
+from kafka_notify.errors import AssignmentLost, BrokerUnavailable
+
+
+class Topics(NamedTuple):
+    """What became of the topics that somebody wants.
+
+    Attributes:
+        counts: How many partitions each has that exists.
+        made: Those that did not exist before.
+        unanswered: Those that the cluster has neither made nor refused: to be asked for again.
+    """
+
+    counts: dict[str, int]
+    made: set[str]
+    unanswered: set[str]
 
 
 def ensure_topics(
     admin: AdminClient, topics: Sequence[str], *, settings: Settings, monitor: Monitor
-) -> tuple[dict[str, int], set[str]]:
-    """Make the topics that do not exist. Return the partitions of each, and which were made.
+) -> Topics:
+    """Make the topics that do not exist.
 
-    A topic that cannot be made is told to the monitor and left out. Raises BrokerUnavailable or
+    A topic that cannot be made is told to the monitor. Raises BrokerUnavailable or
     BrokerRefused when the cluster cannot be asked. Blocks at most three times ``connect_timeout``.
     """
     counts = admin.partition_counts(topics, settings.connect_timeout)
     missing = [topic for topic in topics if topic not in counts]
     if not missing:
-        return counts, set()
+        return Topics(counts, set(), set())
     failures = admin.create_topics(
         missing,
         partitions=settings.topic_partitions,
@@ -52,7 +67,8 @@ def ensure_topics(
         monitor.emit(TopicsCreated(topics=sorted(made)))
     if refused:
         monitor.emit(TopicsMissing(reasons=refused))
-    return counts, made
+    unanswered = {one for one in refused if isinstance(failures.get(one), BrokerUnavailable)}
+    return Topics(counts, made, unanswered)
 
 
 def commit_start(

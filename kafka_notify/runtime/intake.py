@@ -27,6 +27,7 @@ from kafka_notify.runtime.commit_before import CommitBefore
 from kafka_notify.runtime.commits import Commits
 from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
 from kafka_notify.runtime.inhand import Hands
+from kafka_notify.runtime.late_topics import LateTopics
 from kafka_notify.runtime.starting import Starting
 from kafka_notify.runtime.transport import NotificationTransport
 
@@ -55,6 +56,7 @@ class Intake:
         self._report_problem = transport.report_problem
         self._group = group
         self._topics = topics
+        self._late_topics = LateTopics(transport.driver, transport.settings, transport.monitor)
         self._batcher = Batcher(batch)
         self._hands = hands
         # A batch that fills while another is in the endpoints needs twice its size.
@@ -163,9 +165,10 @@ class Intake:
         settings = self._settings
         admin = self._driver.new_admin(on_problem=self._on_problem)
         try:
-            counts, made = ensure_topics(
+            counts, made, unanswered = ensure_topics(
                 admin, self._topics, settings=settings, monitor=self._monitor
             )
+            self._late_topics.want(unanswered, time.monotonic())
             self._consumer = self._driver.new_consumer(self._group, on_problem=self._on_problem)
             commit_start(
                 self._consumer,
@@ -218,6 +221,7 @@ class Intake:
         if now >= self._look_at_s:
             self._look_at_s = now + _LOOK_S
             self._hands.tell_stuck()
+            self._late_topics.work(now)
 
     @property
     def _longest_poll_s(self) -> float:

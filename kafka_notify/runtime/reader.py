@@ -19,6 +19,7 @@ from kafka_notify.errors import BrokerError, BrokerUnavailable, RecordsGone
 from kafka_notify.native import threading
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.groupstart import ensure_topics
+from kafka_notify.runtime.late_topics import LateTopics
 from kafka_notify.runtime.transport import NotificationTransport
 
 _LOOK_S = 1.0  # how long a look at the topics may keep the thread from reading
@@ -53,6 +54,7 @@ class Reader:
         self._transport = transport
         self._settings = transport.settings
         self._topics = tuple(topics)
+        self._late_topics = LateTopics(transport.driver, transport.settings, transport.monitor)
         self._hand_over = hand_over
         self._on_missed = on_missed
         self._resumed = positions
@@ -173,9 +175,10 @@ class Reader:
     def _begin(self) -> None:
         admin = self._transport.driver.new_admin(on_problem=self._transport.report_problem)
         try:
-            counts, made = ensure_topics(
+            counts, made, unanswered = ensure_topics(
                 admin, self._topics, settings=self._settings, monitor=self._transport.monitor
             )
+            self._late_topics.want(unanswered, time.monotonic())
         finally:
             admin.close()
         partitions = [Partition(topic, each) for topic in counts for each in range(counts[topic])]
@@ -210,6 +213,7 @@ class Reader:
         records = client.take(self._settings.max_poll_records, self._poll_s)
         if records:
             self._give(records)
+        self._late_topics.work(time.monotonic())
         self._came_by_s = now = time.monotonic()
         if now >= self._look_at_s:
             self._look_at_s = now + self._settings.topic_refresh

@@ -19,6 +19,7 @@ from kafka_notify.errors import BrokerRefused, ConsumerFenced, KafkaNotifyError
 from kafka_notify.native import queue, threading, time
 from kafka_notify.runtime.groupstart import ensure_topics
 from kafka_notify.runtime.inhand import Hands
+from kafka_notify.runtime.late_topics import LateTopics
 from kafka_notify.runtime.starting import Starting
 from kafka_notify.runtime.transport import NotificationTransport
 
@@ -46,6 +47,7 @@ class ShareIntake:
         self._monitor = transport.monitor
         self._group = naming.share_group_name(group)
         self._topics = topics
+        self._late_topics = LateTopics(transport.driver, transport.settings, transport.monitor)
         self._batch = batch
         self._hands = hands
         self._client: ShareClient | None = None
@@ -155,13 +157,14 @@ class ShareIntake:
         transport = self._transport
         admin = transport.driver.new_admin(on_problem=self._on_problem)
         try:
-            counts, _made = ensure_topics(
+            found = ensure_topics(
                 admin, self._topics, settings=self._settings, monitor=self._monitor
             )
+            self._late_topics.want(found.unanswered, time.monotonic())
         finally:
             admin.close()
         self._open()
-        if not counts:
+        if not found.counts:
             self._starting.may_go()  # what is sent to topics to come is read from their start
 
     def _on_problem(self, problem: KafkaNotifyError) -> None:
@@ -187,6 +190,7 @@ class ShareIntake:
             self._transport.counters.add("received", len(found))
             self._handle(client, found)
         self._look_after(client)
+        self._late_topics.work(time.monotonic())
 
     def _handle(self, client: ShareClient, found: Sequence[Acquired]) -> None:
         """Have records handled and settled; what takes too long is left to others."""
