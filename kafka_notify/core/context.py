@@ -71,10 +71,12 @@ def safe_context(ctxt: Any, extra_fields: Collection[str] = ()) -> Any:
 
 
 def context_to_dict(ctxt: Any) -> dict[str, Any]:
-    """Return a serialized context as the dict that the wire carries.
+    """Return a serialized context as the dict that the wire carries; one that is a dict as it is.
 
     Raises SerializationError for an object without ``to_dict()``.
     """
+    if isinstance(ctxt, dict):
+        return ctxt
     if ctxt is None:
         return {}
     if isinstance(ctxt, Mapping):

@@ -137,7 +137,9 @@ class NotificationTransport:
         Raises as ``send`` before anything is sent; never blocks.
         """
         names = [self._kafka_topic(topic, priority) for topic in topics]
-        return self._outgoing(names, ctxt, message)
+        key, value = self._key_and_value(ctxt, message)
+        message_id = message.get("message_id")
+        return [Outgoing(name, key, value, message_id) for name in names]
 
     def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
         """Return the record for a topic whose name has its priority, as oslo.messaging makes them.
@@ -147,7 +149,8 @@ class NotificationTransport:
         name = self._topics.get((topic, ""))
         if name is None:
             name = self._topics[topic, ""] = naming.add_vhost(topic, self.vhost)
-        return self._outgoing([name], ctxt, message)[0]
+        key, value = self._key_and_value(ctxt, message)
+        return Outgoing(name, key, value, message.get("message_id"))
 
     def send_prepared(self, record: Outgoing, retry: int | None) -> None:
         """Send one record; blocks and raises as ``send``."""
@@ -161,9 +164,7 @@ class NotificationTransport:
         """What sends prepared records, for faces that do not block."""
         return self._sender
 
-    def _outgoing(
-        self, kafka_topics: Iterable[str], ctxt: Any, message: Mapping[str, Any]
-    ) -> list[Outgoing]:
+    def _key_and_value(self, ctxt: Any, message: Mapping[str, Any]) -> tuple[bytes | None, bytes]:
         self._require_open()
         context = context_to_dict(ctxt)
         value = envelope.encode(message, context)
@@ -173,8 +174,7 @@ class NotificationTransport:
             payload=message.get("payload"),
             ctxt=context,
         )
-        message_id = message.get("message_id")
-        return [Outgoing(topic, key, value, message_id) for topic in kafka_topics]
+        return key, value
 
     def _kafka_topic(self, topic: str, priority: str) -> str:
         name = self._topics.get((topic, priority))
