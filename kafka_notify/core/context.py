@@ -71,13 +71,15 @@ def safe_context(ctxt: Any, extra_fields: Collection[str] = ()) -> Any:
 
 
 def context_to_dict(ctxt: Any) -> dict[str, Any]:
-    """Return a serialized context as the dict that the wire carries.
+    """Return a serialized context as the dict that the wire carries; one that is a dict as it is.
 
     Raises SerializationError for an object without ``to_dict()``.
     """
+    if isinstance(ctxt, dict):
+        return ctxt
     if ctxt is None:
         return {}
-    if type(ctxt) is dict or isinstance(ctxt, Mapping):  # the first is ten times as quick
+    if isinstance(ctxt, Mapping):
         return dict(ctxt)
     to_dict = getattr(ctxt, "to_dict", None)
     if not callable(to_dict):

@@ -18,11 +18,12 @@ from kafka_notify import native, options
 from kafka_notify.core import naming
 from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.url import TransportHost, TransportURL
+from kafka_notify.errors import KafkaNotifyError
 from kafka_notify.oslo.errors import (
     DRIVER,
     RPCUnsupported,
+    not_sent,
     while_loading,
-    while_sending,
     while_starting,
 )
 from kafka_notify.oslo.listener import Adapter, PollListener
@@ -80,10 +81,12 @@ class KafkaNotifyDriver(base.BaseDriver):
         later is an ERROR in the log; ``retry`` counts with delivery=confirm.
         """
         _prepare()
-        with while_sending(target.topic):
+        try:
             # Encoded here: what is read of a context or payload may belong to this thread.
             record = self._transport.prepare(target.topic, ctxt=ctxt, message=message)
             aside(self._transport.send_prepared, record, retry)
+        except KafkaNotifyError as error:
+            raise not_sent(error, target.topic) from error
 
     def listen_for_notifications(
         self,

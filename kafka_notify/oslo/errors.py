@@ -48,15 +48,11 @@ def while_loading() -> Iterator[None]:
         raise DriverLoadFailure(DRIVER, error) from error
 
 
-@contextmanager
-def while_sending(topic: str) -> Iterator[None]:
-    """Turn what keeps a notification from Kafka into a MessageDeliveryFailure."""
-    try:
-        yield
-    except (errors.InvalidName, errors.InvalidTarget) as error:
-        raise InvalidTarget(str(error), topic) from error
-    except errors.KafkaNotifyError as error:
-        raise MessageDeliveryFailure(str(error)) from error
+def not_sent(error: errors.KafkaNotifyError, topic: str) -> MessagingException:
+    """Return as an oslo.messaging error what keeps a notification from Kafka."""
+    if isinstance(error, (errors.InvalidName, errors.InvalidTarget)):
+        return InvalidTarget(str(error), topic)
+    return MessageDeliveryFailure(str(error))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from kafka_notify import native
 from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.message import Notification
 from kafka_notify.native import time
+from kafka_notify.oslo.turns import turns_of
 from kafka_notify.oslo.waiting import aside, current_thread_id, new_bell
 from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
@@ -196,7 +197,7 @@ class Adapter(base.PollStyleListenerAdapter):
     def start(self, on_incoming_callback: Callable[[list[Incoming]], object]) -> None:
         """Poll, and call back with each message, or batch, that is there."""
         listener: PollListener = self._poll_style_listener
-        listener.deliver_to(on_incoming_callback)
+        listener.deliver_to(turns_of(on_incoming_callback))
         super().start(on_incoming_callback)
 
     def stop(self) -> None:

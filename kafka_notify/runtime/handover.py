@@ -96,8 +96,8 @@ class Handover:
         self._abandoned: deque[Message] = deque()
         self._stopping = False
         self.deliver: Callable[[list[Message]], None] | None = None
-        """Takes what may come next, in the thread that has settled what it waited for, and does
-        not wait; without it the next poll takes it, which is a change of threads more."""
+        """Takes what may come next, in the thread that has settled what it waited for, and may
+        run it there; without it the next poll takes it, which is a change of threads more."""
         self.account = InHand(discards=discards)
         self.on_finished: Callable[[Unit], None] | None = None
         self.redelivery: Redelivery | None = None
@@ -173,8 +173,11 @@ class Handover:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            self._bell.silence()
             messages = self.take_now()
+            if messages:
+                return messages
+            self._bell.silence()
+            messages = self.take_now()  # what came before it was silenced
             if messages:
                 return messages
             left_s = deadline - time.monotonic()
@@ -231,25 +234,11 @@ class Handover:
         self._abandoned.append(message)
 
     def settle(self, message: Message, *, requeue: bool) -> None:
-        """Take a notification back, once: done, or to be handed out again."""
-        delivery = message.delivery
-        with self._lock:
-            if message not in delivery.out:
-                return
-            delivery.out.remove(message)
-            if requeue:
-                delivery.again.append(message)
-            if delivery.out:
-                return
-            here = self._here()
-            self._running.pop(here, None)
-        self._is_in()
-        if self._stuck is not None:
-            self._stuck.end(here)
-        if (delivery.again or delivery.dead) and self.redelivery is not None:
-            self.redelivery.take(delivery.unit, _todo(delivery))
-        else:
-            self._pass_on(self._account_for(delivery.unit))
+        """Take a notification back, once: done, or to be handed out again.
+
+        What waited for it goes to ``deliver`` before this returns.
+        """
+        self._settle(message, requeue=requeue, onward=self._pass_on)
 
     # --- for the redelivery
 
@@ -263,27 +252,62 @@ class Handover:
 
     # --- within
 
+    def _settle(
+        self, message: Message, *, requeue: bool, onward: Callable[[Sequence[Unit]], None]
+    ) -> None:
+        delivery = message.delivery
+        with self._lock:
+            if message not in delivery.out:
+                return
+            delivery.out.remove(message)
+            if requeue:
+                delivery.again.append(message)
+            if delivery.out:
+                return
+            here = self._here()
+            self._running.pop(here, None)
+        if self._stuck is not None:
+            self._stuck.end(here)
+        if (delivery.again or delivery.dead) and self.redelivery is not None:
+            self._is_in()
+            self.redelivery.take(delivery.unit, _todo(delivery))
+        else:
+            onward(self._account_for(delivery.unit))
+
     def _account_for(self, unit: Unit) -> list[Unit]:
         if self.on_finished is not None:
             self.on_finished(unit)
         return self.account.finish(unit)
 
     def _pass_on(self, units: Sequence[Unit]) -> None:
+        """Make units ready, and deliver what has been so for longest, in the settled one's place.
+
+        The poll takes the others, and all of them if nobody else does.
+        """
         deliver = self.deliver
-        if deliver is None or self._limit or self._stopping:
-            self._make_ready(units)
+        if deliver is None or self._stopping:
+            self._give_up_place(units)
             return
-        for unit in units:
-            with self._lock:
-                self._out += 1
-            messages = self._hand_out(unit)
-            if not messages:
-                continue
+        with self._lock:
+            self._ready.extend(units)
+            following = self._ready.popleft() if self._ready else None
+        if len(units) > 1:
+            self._bell.ring()
+        if following is None:
+            self._is_in()
+            return
+        messages = self._hand_out(following)
+        if messages:
             try:
                 deliver(messages)
             except RuntimeError:  # an executor that takes nothing more; a poll may find a way
-                self._is_in()
-                self._make_ready([unit])
+                messages[0].delivery.out.clear()  # or they would count as abandoned, too
+                self._give_up_place([following])
+
+    def _give_up_place(self, units: Sequence[Unit]) -> None:
+        """Leave it to the next polls what is handed out."""
+        self._is_in()
+        self._make_ready(units)
 
     def _make_ready(self, units: Sequence[Unit]) -> None:
         if units:
@@ -338,7 +362,7 @@ class Handover:
                 self._monitor.emit(
                     Abandoned(group=self._group, message_id=message.notification.message_id)
                 )
-                self.settle(message, requeue=False)
+                self._settle(message, requeue=False, onward=self._give_up_place)
 
 
 def _todo(delivery: Delivery) -> Todo:

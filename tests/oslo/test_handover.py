@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from kafka_notify.core import events
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition
@@ -74,6 +76,63 @@ def test_no_more_are_out_than_the_workers(unique: str) -> None:
     assert sorted(rest) == [1, 3, 5]
     assert bench.hands.drain(None, LONG_S) == 0
     bench.close()
+
+
+def test_what_waited_is_delivered_by_the_thread_that_settled(bench: Bench) -> None:
+    """Ahead of any poll; of the keys that a batch held up, one."""
+    delivered: list[Message] = []
+    bench.hands.deliver = delivered.extend
+    bench.hands.hand_over([Unit((record(0), record(1, b"other")))])
+    bench.give(record(2), record(3, b"other"))
+    settled(bench, bench.take())
+    assert [one.notification.payload for one in delivered] == [2]
+    assert bench.payloads() == [3]
+
+
+def test_what_is_ready_for_longest_takes_the_place_of_what_is_settled(unique: str) -> None:
+    """With all workers busy it need not wait for a poll, and none may be out besides."""
+    bench = Bench(unique, limit=1)
+    delivered: list[Message] = []
+    bench.hands.deliver = delivered.extend
+    bench.give(record(0), record(1), record(2, b"other"), record(3, None))
+    settled(bench, bench.take())
+    for number in (2, 3, 1):
+        assert bench.take(0) == []
+        [message] = delivered
+        assert message.notification.payload == number
+        delivered.clear()
+        settled(bench, [message])
+    assert delivered == []
+    bench.give(record(4))
+    assert bench.payloads() == [4]
+    bench.close()
+
+
+def test_what_an_abandoned_one_held_up_is_left_to_the_poll(bench: Bench) -> None:
+    """It is noticed by the thread that polls, which must not get into an endpoint."""
+    bench.hands.deliver = lambda _messages: pytest.fail("delivered by the thread that polls")
+    bench.give(record(0), record(1))
+    [message] = bench.take()
+    bench.hands.abandon(message)
+    assert bench.payloads() == [1]
+
+
+def test_what_nobody_takes_any_more_is_left_to_the_poll(bench: Bench) -> None:
+    """An executor refuses work once it is shut down; the notification is handed out once more."""
+
+    def refuse(messages: list[Message]) -> None:
+        for message in messages:
+            bench.hands.abandon(message)  # as oslo.messaging's message does when it is dropped
+        raise RuntimeError
+
+    bench.hands.deliver = refuse
+    bench.give(record(0), record(1))
+    settled(bench, bench.take())
+    again = bench.take()
+    assert [one.notification.payload for one in again] == [1]
+    settled(bench, again)
+    assert bench.hands.in_hand == 0
+    assert not bench.told
 
 
 def test_an_undecodable_record_is_told_and_skipped(bench: Bench) -> None:
