@@ -8,6 +8,7 @@ eviction or a commit without an answer leaves in doubt, and that is told.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 
 from kafka_notify.core import events
@@ -22,7 +23,7 @@ from kafka_notify.errors import (
     CommitUnanswered,
     KafkaNotifyError,
 )
-from kafka_notify.native import threading, time
+from kafka_notify.native import time
 from kafka_notify.runtime.commits import Member
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.inhand import Hands
@@ -55,8 +56,8 @@ class CommitAfter:
         self._settings = settings
         self._monitor = monitor
         self._counters = counters
-        self._tracker = OffsetTracker()
-        self._lock = threading.Lock()
+        self._tracker = OffsetTracker()  # the intake's alone, so that no worker waits for it
+        self._finished: deque[tuple[Sequence[Record], int]] = deque()
         self._commit_at_s = 0.0
         self._failures = 0
         hands.on_finished = self.finished
@@ -80,13 +81,11 @@ class CommitAfter:
 
     def sift(self, records: list[Record]) -> list[Record]:
         """Return those that were not finished before the partition came to us."""
-        with self._lock:
-            return self._tracker.take(records)
+        return self._tracker.take(records)
 
     def accept(self, units: list[Unit]) -> None:
         """Hand over; nothing of it is committed yet."""
-        with self._lock:
-            epoch = self._tracker.epoch
+        epoch = self._tracker.epoch
         for unit in units:
             unit.epoch = epoch
         self._counters.add("received", sum([len(unit.records) for unit in units]))
@@ -94,8 +93,11 @@ class CommitAfter:
 
     def finished(self, unit: Unit) -> None:
         """Take a unit whose records are done. Threads: any."""
-        with self._lock:
-            self._tracker.finish(unit.records, unit.epoch)
+        self._finished.append((unit.records, unit.epoch))
+
+    def _note_finished(self) -> None:
+        for _ in range(len(self._finished)):
+            self._tracker.finish(*self._finished.popleft())
 
     # --- committing
 
@@ -108,8 +110,8 @@ class CommitAfter:
 
     def _commit(self) -> bool:
         """Commit what is finished; tell whether nothing is left to commit."""
-        with self._lock:
-            states = self._tracker.due()
+        self._note_finished()
+        states = self._tracker.due()
         if not states:
             return True
         try:
@@ -128,8 +130,7 @@ class CommitAfter:
                 self._member.refuse_a_stuck_client()
             return False
         self._failures = 0
-        with self._lock:
-            self._tracker.committed(states)
+        self._tracker.committed(states)
         return True
 
     def _commit_within(self, bound_s: float) -> None:
@@ -162,10 +163,7 @@ class CommitAfter:
                     reason=f"what is finished of them could not be read: {error}",
                 )
             )
-        with self._lock:
-            self._tracker.assign(
-                {one: (committed.get(one), notes.get(one, "")) for one in partitions}
-            )
+        self._tracker.assign({one: (committed.get(one), notes.get(one, "")) for one in partitions})
 
     def revoked(self, partitions: Collection[Partition]) -> None:
         """Let endpoints that have begun end, and commit; others get the rest."""
@@ -188,9 +186,9 @@ class CommitAfter:
         self._forget(partitions, running, "the group took this listener for dead")
 
     def _forget(self, partitions: Collection[Partition], records: int, reason: str) -> None:
-        with self._lock:
-            records += self._tracker.doubtful(partitions)
-            self._tracker.forget(partitions)
+        self._note_finished()
+        records += self._tracker.doubtful(partitions)
+        self._tracker.forget(partitions)
         if records:
             self._monitor.emit(
                 events.ComesAgain(

@@ -277,7 +277,7 @@ class Handover:
     def _account_for(self, unit: Unit) -> list[Unit]:
         if self.on_finished is not None:
             self.on_finished(unit)
-        return self.account.finish(unit)
+        return self.account.finish((unit,))
 
     def _pass_on(self, units: Sequence[Unit]) -> None:
         """Make units ready, and deliver what has been so for longest, in the settled one's place.

@@ -118,23 +118,30 @@ class InHand:
 
     def begin(self, unit: Unit) -> bool:
         """Note that a unit is about to run; tell whether anything of it is left."""
-        with self._lock:
-            self._waiting.discard(unit)
-            return bool(unit.records)
-
-    def finish(self, unit: Unit) -> list[Unit]:
-        """Take a unit out of the account; return those that may run now."""
-        with self._lock:
-            self._units.discard(unit)
-            if self.discards:
+        try:
+            # Without the lock, for which many threads would wait: of this and ``discard``, one
+            # takes it out.
+            self._waiting.remove(unit)
+        except KeyError:
+            with self._lock:
                 self._waiting.discard(unit)
-            if self._aside and unit in self._aside:
-                self._let_go(unit)
-            self.total -= len(unit.records)
-            ready = self._lanes.finish(unit)
+        return bool(unit.records)
+
+    def finish(self, units: Iterable[Unit]) -> list[Unit]:
+        """Take units out of the account; return those that may run now."""
+        ready: list[Unit] = []
+        with self._lock:
+            for unit in units:
+                self._units.discard(unit)
+                if self.discards:
+                    self._waiting.discard(unit)
+                if self._aside and unit in self._aside:
+                    self._let_go(unit)
+                self.total -= len(unit.records)
+                ready += self._lanes.finish(unit)
             if self._waits:
                 self._wake()
-            return ready
+        return ready
 
     def set_aside(self, unit: Unit) -> None:
         """Note that a unit waits for a time of its own, and those of its lanes behind it."""
@@ -208,14 +215,17 @@ class InHand:
 
     def _discard(self, unwanted: Collection[Partition] | None) -> int:
         before = self.total
-        emptied = []
-        for unit in self._waiting:
+        for unit in list(self._waiting):
             kept = [] if unwanted is None else [r for r in unit.records if r.where not in unwanted]
-            if len(kept) < len(unit.records):
-                self._keep(unit, kept)
-            if not kept:
-                emptied.append(unit)
-        self._waiting.difference_update(emptied)
+            if kept and len(kept) == len(unit.records):
+                continue
+            try:
+                self._waiting.remove(unit)
+            except KeyError:
+                continue  # it has begun meanwhile
+            self._keep(unit, kept)
+            if kept:
+                self._waiting.add(unit)
         return before - self.total
 
     # --- waiting

@@ -45,6 +45,8 @@ class Workers:
         self._limit = limit
         self._name = name
         self._ready: deque[Unit] = deque()
+        self._done: deque[Unit] = deque()
+        self._settling = threading.Lock()  # of whoever takes from _done
         self._lock = threading.Lock()  # of the threads and how many are awake
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -101,6 +103,8 @@ class Workers:
         return time.monotonic() - self._taken_s > _STALLED_S
 
     def _wake_one(self) -> None:
+        if self._awake >= self._limit:
+            return
         with self._lock:
             if self._awake < len(self._threads):
                 self._awake += 1
@@ -174,15 +178,26 @@ class Workers:
         return None
 
     def _finish(self, unit: Unit) -> Unit | None:
-        """Account for a unit; return the next of its lane, so that one thread drains a lane."""
+        """Account for a unit; return what may run now, most often the next of its lane.
+
+        Whoever is at it accounts for what others have done meanwhile as well: a hundred threads
+        that wait for one lock hand the interpreter about for each record.
+        """
         if self.on_finished is not None:
             self.on_finished(unit)
-        ready = self.account.finish(unit)
-        if not ready:
-            return None
-        if len(ready) > 1:
-            self._start_all(ready[1:])
-        return ready[0]
+        self._done.append(unit)
+        following: Unit | None = None
+        # Looked at again after the release: who came in vain until then relies on it.
+        while self._done and self._settling.acquire(blocking=False):
+            try:
+                done = [self._done.popleft() for _ in range(len(self._done))]
+                ready = self.account.finish(done)
+            finally:
+                self._settling.release()
+            if ready and following is None:
+                following = ready.pop(0)
+            self._start_all(ready)
+        return following
 
     def finish(self, unit: Unit) -> None:
         """Account for a unit that has run earlier."""

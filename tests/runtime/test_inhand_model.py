@@ -100,7 +100,7 @@ class Accounts(RuleBasedStateMachine):
     def end(self, unit: Unit) -> None:
         # In one step: those behind it are looked at when it is gone.
         del self.states[unit]
-        self.may_run(self.account.finish(unit))
+        self.may_run(self.account.finish((unit,)))
 
     @rule(pick=picks)
     def requeue(self, pick: int) -> None:
