@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers: endpoints side by side, order per key, and an account of what is in hand."""
 
+import sys
 import threading
 
 import pytest
@@ -20,8 +21,8 @@ def unit(number: int, key: bytes | None = None, partition: int = 0) -> Unit:
 def make_workers():
     made = []
 
-    def make(run, limit=8):
-        workers = Workers(run, limit=limit, name="test")
+    def make(run, limit=8, discards=False):
+        workers = Workers(run, limit=limit, name="test", discards=discards)
         made.append(workers)
         return workers
 
@@ -54,6 +55,36 @@ def test_records_without_a_key_run_side_by_side(make_workers):
     workers = make_workers(lambda _: meeting.wait())
     workers.hand_over([unit(number) for number in range(4)])
     assert workers.drain(None, BOUND_S) == 0
+
+
+@pytest.mark.parametrize("switch_s", [1e-6, 0.005])
+def test_each_record_is_run_or_discarded_and_keys_keep_their_order(make_workers, switch_s):
+    """Many threads begin and end units while what has not begun is dropped, over and over."""
+    ran = {key: [] for key in range(40)}
+    never = threading.Event()
+
+    def run(one):
+        record = one.records[0]
+        ran[record.offset % 40].append(record.offset)
+        if record.offset % 50 == 0:
+            never.wait(0.0005)  # slow enough for more threads to be woken
+
+    workers = make_workers(run, limit=16, discards=True)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(switch_s)
+    dropped = 0
+    try:
+        for chunk in range(60):
+            first = chunk * 200
+            workers.hand_over([unit(first + n, b"%d" % ((first + n) % 40)) for n in range(200)])
+            dropped += workers.discard(None)
+        assert workers.drain(None, BOUND_S) == 0
+    finally:
+        sys.setswitchinterval(before)
+    assert sum(map(len, ran.values())) + dropped == 60 * 200
+    assert dropped
+    assert all(offsets == sorted(set(offsets)) for offsets in ran.values())
+    assert workers.in_hand == 0
 
 
 def test_no_more_threads_than_the_limit(make_workers):
