@@ -170,7 +170,7 @@ class TestAfterCleanup:
         transport.cleanup()
         publisher.info({}, "event", 2)
         assert "Could not send notification" in caplog.text
-        assert "cleaned up" in caplog.text
+        assert "is closed" in caplog.text
         transport.cleanup()
 
     def test_listening(self, kafka: Kafka, connect: Connect, listen: Listen, unique: str) -> None:
