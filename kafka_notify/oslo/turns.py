@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which thread of oslo.messaging's executor runs what waited for a notification that is settled.
 
-The one that settled it, for a turn of some milliseconds: the executor takes 30 µs to hand one
-notification to another thread, more than most endpoints take for it.
+The one that settled it, for a turn of some milliseconds: for the executor to hand one job from
+thread to thread takes 54 µs of CPU (least of many, jobs that do nothing, 64 threads).
 """
 
 from __future__ import annotations
