@@ -11,10 +11,10 @@ from kafka_notify.aio.calling import call_soon
 from kafka_notify.errors import DeliveryError, DeliveryTimeout, SendBufferFull
 from kafka_notify.runtime.outgoing import Outgoing
 from kafka_notify.runtime.retry import check_retry, policy
+from kafka_notify.runtime.sender import REPORT_GRACE_S
 from kafka_notify.runtime.transport import NotificationTransport
 
 _FULL_LOOK_S = 0.01
-_REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
 _OUTBOX_THREADS = 4
 
 
@@ -73,7 +73,7 @@ class AsyncSender:
             if settings.delivery == "confirm"
             else settings.delivery_timeout
         )
-        silence = loop.call_later(bound_s + _REPORT_GRACE_S, outcome.give_up)
+        silence = loop.call_later(bound_s + REPORT_GRACE_S, outcome.give_up)
         try:
             error = await outcome.future
         finally:

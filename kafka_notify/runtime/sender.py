@@ -37,7 +37,7 @@ __all__ = ["OnDelivery", "Outgoing", "Sender"]
 _POLL_S = 0.1  # one wait for reports while records are on their way
 _GROUP_S = 0.005  # how late a report may be that nobody waits for
 _IDLE_S = 1.0  # between two looks at what the client says, while none are
-_REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
+REPORT_GRACE_S = 10.0  # the client reports by itself after its time-out; this bounds its silence
 
 _Token = tuple["str | None", "Told | None"]
 
@@ -150,7 +150,7 @@ class Sender:
     def _attempt(self, record: Outgoing, attempt: int) -> None:
         confirmation = Confirmation()
         self._queue(record, confirmation)
-        if not confirmation.wait(self._settings.confirm_timeout + _REPORT_GRACE_S):
+        if not confirmation.wait(self._settings.confirm_timeout + REPORT_GRACE_S):
             what = f"the client gave no delivery report{self._reporting.heard()}"
             raise self._unconfirmed(record, attempt, what)
         if confirmation.error is not None:
