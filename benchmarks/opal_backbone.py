@@ -62,16 +62,32 @@ class SocketBroadcast:
     async def publish(self, channel: str, message: str) -> None:
         """Send to every process that listens, this one included, as Kafka does."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
+            sending.setblocking(False)
             for peer in self._folder.iterdir():
-                sending.sendto(message.encode(), str(peer))
+                with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):  # it left
+                    await self._send(sending, message.encode(), str(peer))
+
+    @staticmethod
+    async def _send(sending: socket.socket, message: bytes, peer: str) -> None:
+        while True:
+            try:
+                sending.sendto(message, peer)
+                return
+            except BlockingIOError:  # it has to read first, and we may be that peer
+                await asyncio.sleep(0)
 
     @contextlib.asynccontextmanager
     async def subscribe(self, channel: str) -> AsyncIterator[AsyncIterator[Event]]:
         """Listen at a socket of this process's own."""
+        path = self._folder / uuid.uuid4().hex
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
             listening.setblocking(False)
-            listening.bind(str(self._folder / str(os.getpid())))
-            yield self._events(channel, listening)
+            listening.bind(str(path))
+            try:
+                yield self._events(channel, listening)
+            finally:
+                asyncio.get_running_loop().remove_reader(listening)
+                path.unlink()
 
     @staticmethod
     async def _events(channel: str, listening: socket.socket) -> AsyncIterator[Event]:
@@ -206,7 +222,10 @@ def servers(kind: str, brokers: str, options: str) -> Iterator[Servers]:
         for process in running:
             process.terminate()
         for process in running:
-            process.wait(60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
         shutil.rmtree(folder)
 
 
@@ -300,9 +319,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         others = [os.getpid()]
         if asked.brokers is None:
-            from kafka_notify.broker import Cluster
+            from kafka_notify.broker import FOR_LOAD, Cluster
 
-            cluster = stack.enter_context(Cluster())
+            cluster = stack.enter_context(Cluster(java_options=FOR_LOAD))
             asked.brokers = cluster.bootstrap
             others.append(cluster.pid(0))
         urls = {

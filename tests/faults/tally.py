@@ -44,14 +44,16 @@ class Tally:
     out_of_order: int = 0
     # What the figures above are to be read with. ``failed``: info() has raised. ``uncommitted``:
     # how far the group's offsets are from the ends of the log, in the end, in either direction.
-    # ``skipped_ahead``: one of a key was passed over. ``told_*``: how many records the listeners
-    # themselves said may come again, or be lost.
+    # ``skipped_ahead``: one of a key was passed over. ``overlapped``: a member went on where it
+    # was, while another was behind it. ``told_*``: how many records the listeners themselves
+    # said may come again, or be lost.
     failed: int = 0
     uncommitted: int = 0
     confirmed_not_in_log: int = 0
     log_duplicates: int = 0
     log_out_of_order: int = 0
     skipped_ahead: int = 0
+    overlapped: int = 0
     told_again: int = 0
     unread: int = 0
     told_lost: int = 0
@@ -143,7 +145,7 @@ def tally(journal: Journal, log: Sequence[Stored], policy: str) -> Tally:
         for earlier, later in zip(numbers, list(numbers)[1:], strict=False)
     )
     found.out_of_order = _behind(begun, places)
-    found.skipped_ahead = _ahead(begun, places)
+    found.skipped_ahead, found.overlapped = _ahead(begun, places)
     for told in journal.told(policy):
         found.told[told.event] += 1
         if told.event == "ComesAgain":
@@ -182,17 +184,24 @@ def _behind(begun: Sequence[Line], places: dict[str, dict[int, list[int]]]) -> i
     return behind
 
 
-def _ahead(begun: Sequence[Line], places: dict[str, dict[int, list[int]]]) -> int:
-    """Return how often one of a key was passed over.
+def _ahead(begun: Sequence[Line], places: dict[str, dict[int, list[int]]]) -> tuple[int, int]:
+    """Return how often one of a key was passed over, and how often that was two members at once.
 
     A repetition goes back, and then on as the log does: the next is never more than one place
-    ahead. Of what is in the log twice either may have been meant.
+    ahead. A member that was taken for dead and does not know it yet goes on from its own last
+    one, ahead of the one that has taken over. Of what is in the log twice either may have been
+    meant.
     """
     last: dict[str, int] = {}
-    ahead = 0
+    own_last: dict[tuple[str, int], int] = {}
+    skipped = overlapped = 0
     for line in begun:
         among = places[line.key][line.number]
+        own = line.key, line.pid
         near = [place for place in among if place <= last.get(line.key, -1) + 1]
-        ahead += not near
-        last[line.key] = max(near or among[:1])
-    return ahead
+        if not near:
+            near = [place for place in among if place <= own_last.get(own, -1) + 1]
+            overlapped += bool(near)
+            skipped += not near
+        last[line.key] = own_last[own] = max(near or among[:1])
+    return skipped, overlapped
