@@ -362,8 +362,9 @@ class Driver(Protocol):
 
         ``settings`` stand in for the driver's own in what concerns sending. A ``gapless`` one ends
         when the cluster refuses records that shared a request: nothing queued behind them is sent.
-        With ``failures_only`` records that are delivered are not reported on, but counted, which
-        is much cheaper; see ``delivered``.
+        With ``failures_only`` records that are delivered are not reported on, but counted (see
+        ``delivered``), and what is kept for a report is less: instead of its token it has the
+        record's value. Both make sending much cheaper.
         """
 
     def new_consumer(self, group: str, *, on_problem: OnProblem) -> ConsumerClient:

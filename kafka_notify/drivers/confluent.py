@@ -98,6 +98,7 @@ class KafkaDriver:
             address=self._address,
             problems=problems,
             on_report=on_report,
+            failures_only=failures_only,
             narrow=None if gapless else partial(self._narrow, config),
         )
 

@@ -31,10 +31,12 @@ def make(
     problems: Problems,
     health: Health | None = None,
     topic_ids: TopicIds | None = None,
+    on_delivery: Callable[..., None] | None = None,
 ) -> T:
     """Return a new client; connects in the background.
 
     ``health`` watches its statistics: for clients that live long. ``topic_ids`` reads its log.
+    ``on_delivery`` is told of a producer's records that have no callback of their own.
 
     Raises ConfigurationError with the name of the option that librdkafka does not know, or whose
     value it refuses.
@@ -45,6 +47,8 @@ def make(
             "statistics.interval.ms": round(STATISTICS_INTERVAL_S * 1000),
             "stats_cb": health.heard,
         }
+    if on_delivery is not None:
+        watch["on_delivery"] = on_delivery
     asked = str(config.get("debug", ""))
     log = _ClientLog(debug=bool(asked), topic_ids=topic_ids)
     if topic_ids is not None:

@@ -93,6 +93,7 @@ class MemoryProducer:
             self._check_room(topic, size)
             self._bytes += size
             deadline = self._cluster.clock() + self._timeout_s
+            token = value if self._failures_only else token
             self._queued.append(_Waiting(topic, value, key, headers, token, size, deadline))
             self._work()
 

@@ -41,11 +41,3 @@ class Decoder:
                 reason=reason,
             )
         )
-
-
-def message_id_of(record: Record) -> str | None:
-    """Return a record's message_id, None if it has none that can be read."""
-    try:
-        return decode(record.value).message_id
-    except UndecodableRecord:
-        return None

@@ -8,7 +8,8 @@ What a record means is not known here.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka_notify.core.events import Monitor, RecordsUnsent, ReportsFailed
 from kafka_notify.core.message import DeliveryReport
@@ -53,11 +54,13 @@ class Sender:
         monitor: Monitor,
         counters: Counters,
         on_delivery: OnDelivery | None,
+        message_id_of: Callable[[bytes | None], str | None],
         failures_only: bool = False,
     ) -> None:
         """With ``failures_only`` the client makes no report of what is delivered, but counts it.
 
         So nobody may wait for single records: neither ``send_confirmed`` nor ``offer`` is called.
+        Reports of failures have the record's value then, from which ``message_id_of`` reads.
         """
         self._driver = driver
         self._settings = settings
@@ -67,6 +70,7 @@ class Sender:
             address=driver.address, monitor=monitor, on_delivery=on_delivery
         )
         self.failures_only = failures_only
+        self._message_id_of = message_id_of
         self._closed = False
         self._fresh()
         self._outbox: Outbox | None = None
@@ -309,9 +313,13 @@ class Sender:
                     self._room.notify_all()
 
     def _on_report(
-        self, token: _Token, topic: str, partition: int, offset: int, error: DeliveryError | None
+        self, token: Any, topic: str, partition: int, offset: int, error: DeliveryError | None
     ) -> None:
-        message_id, confirmation = token
+        confirmation: Told | None = None
+        if self.failures_only:
+            message_id = self._message_id_of(token)
+        else:
+            message_id, confirmation = token
         self._counters.add("confirmed" if error is None else "failed")
         if confirmation is not None:
             confirmation.set(error)

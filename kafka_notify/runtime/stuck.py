@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from kafka_notify.core.envelope import message_id_of
 from kafka_notify.core.events import EndpointStuck, Monitor
 from kafka_notify.core.lanes import Unit
 from kafka_notify.native import time
-from kafka_notify.runtime.decoder import message_id_of
 
 
 class Stuck:
@@ -43,8 +43,8 @@ class Stuck:
     def problems(self) -> list[str]:
         """Return each that is stuck, in words."""
         return [
-            f"an endpoint has had notification {message_id_of(record)} ({record.where} offset "
-            f"{record.offset}) for {running_s:.1f} s"
+            f"an endpoint has had notification {message_id_of(record.value)} "
+            f"({record.where} offset {record.offset}) for {running_s:.1f} s"
             for unit, running_s in self.units()
             for record in unit.records[:1]
         ]
@@ -61,7 +61,7 @@ class Stuck:
             self._monitor.emit(
                 EndpointStuck(
                     group=self._group,
-                    message_id=message_id_of(record),
+                    message_id=message_id_of(record.value),
                     topic=record.topic,
                     partition=record.partition,
                     offset=record.offset,

@@ -183,6 +183,7 @@ class NotificationTransport:
             monitor=self.monitor,
             counters=self.counters,
             on_delivery=self._on_delivery,
+            message_id_of=envelope.message_id_of,
             failures_only=failures_only,
         )
         fork.register(sender)

@@ -69,15 +69,17 @@ def test_what_is_delivered_is_counted_where_only_failures_are_reported(
 
 
 def test_failures_are_reported_where_only_they_are(bench: Bench, unique: str) -> None:
-    """What is given up has its report, and does not count as delivered."""
+    """What is given up has its report, with its value for a token, and is not delivered."""
     bench.create(unique)
     producer = bench.producer(failures_only=True)
     for number in range(1000):
-        producer.send(unique, b"x", key=None, token=number)
+        headers = [("a", b"b")] if number % 10 == 0 else []
+        producer.send(unique, b"%d" % number, key=None, headers=headers, token="not kept")
     producer.purge()
     assert producer.flush(TIMEOUT_S) == 0
     failed = [report.token for report in bench.reports if report.error]
     assert len(bench.reports) == len(failed) == len(set(failed))
+    assert {int(value) for value in failed} <= set(range(1000))
     assert producer.delivered() + len(failed) == 1000
 
 
@@ -448,7 +450,7 @@ def test_at_close_what_is_delivered_and_what_is_not_add_up(bench: Bench, unique:
     bench.create(unique)
     producer = bench.producer(failures_only=True)
     for number in range(1000):
-        producer.send(unique, b"x", key=None, token=number)
+        producer.send(unique, b"%d" % number, key=None)
     producer.close()
     failed = {report.token for report in bench.reports if report.error}
     assert len(bench.reports) == len(failed)
