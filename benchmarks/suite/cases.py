@@ -59,10 +59,10 @@ def _confirmed(callers: int, *, count: int, slow: int) -> Case:
 
 
 def _parallel(keys: int, concurrency: int) -> Case:
-    data = Data(count=10_000, partitions=1, keys=keys, pauses=PAUSES_S)
+    data = Data(count=10_000, partitions=1, keys=keys, pauses=PAUSES_S, record_bytes=500)
     return Case(
         name=f"parallel-{keys}-{concurrency}",
-        title=f"10,000 endpoints of up to 5 ms, 1 partition, {keys:,} keys, {concurrency} at once",
+        title=f"10,000 endpoints of up to 5 ms, 500 bytes, {keys:,} keys, {concurrency} at once",
         measure="pausing",
         figures=("seconds", "rate", "cpu_us", "rss_mb"),
         data=data,

@@ -126,7 +126,7 @@ class Workers:
                 except IndexError:
                     continue
                 while unit is not None:
-                    if self._score > 0 and self._ready:
+                    if self._score > 0 and self._ready and self._awake < self._limit:
                         self._wake_one()
                     unit = self._run_one(unit, thread_id)
         finally:
@@ -196,7 +196,8 @@ class Workers:
                 self._settling.release()
             if ready and following is None:
                 following = ready.pop(0)
-            self._start_all(ready)
+            if ready:
+                self._start_all(ready)
         return following
 
     def finish(self, unit: Unit) -> None:
