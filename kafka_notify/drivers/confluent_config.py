@@ -55,7 +55,9 @@ _NOT_FOR_SHARES = (
 _SASL_WITH_PASSWORD = ("PLAIN", "SCRAM-")
 _LEAST_POLL_INTERVAL_S = 300.0
 _POLL_INTERVAL_MARGIN_S = 60.0
-_USUAL_FETCH_BYTES = 52_428_800
+# What one answer may hold of all partitions: by default three times as much, and with a hundred
+# partitions as much is in memory at once.
+_USUAL_FETCH_BYTES = 16_777_216
 _USUAL_RECEIVE_BYTES = 100_000_000
 _RESPONSE_OVERHEAD_BYTES = (
     512  # librdkafka's rule: receive.message.max.bytes ≥ fetch.max.bytes + 512

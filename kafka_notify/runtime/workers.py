@@ -21,7 +21,9 @@ from kafka_notify.runtime.stuck import Stuck
 _PATIENCE_S = 0.005  # how long what may run waits for a thread that is in an endpoint
 _STALLED_S = 0.002
 _SLOW_S = 0.0001  # an endpoint that takes longer may be waiting: others could run meanwhile
-_SLOW, _SLOWEST = 4, 16  # what such a call adds to the score, of which a quick one takes 1
+# What such a call adds to the score, of which a quick one takes 1. One alone says nothing: its
+# thread may have waited for the interpreter.
+_SLOW, _SLOWEST = 4, 16
 
 
 class Workers:
@@ -51,7 +53,7 @@ class Workers:
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._awake = 0
-        self._score = 0  # above 0 while endpoints are slow
+        self._score = 0  # above _SLOW while endpoints are slow
         self._taken_s = 0.0
         self._closed = False
         self._stuck = stuck
@@ -84,7 +86,7 @@ class Workers:
     def _start_all(self, units: Sequence[Unit]) -> None:
         if units:
             self._ready.extend(units)
-            if not self._awake or self._score > 0 or self._is_stalled():
+            if not self._awake or self._score > _SLOW or self._is_stalled():
                 self._wake_one()
 
     # --- how many threads are awake
@@ -126,11 +128,25 @@ class Workers:
                 except IndexError:
                     continue
                 while unit is not None:
-                    if self._score > 0 and self._ready and self._awake < self._limit:
+                    if self._score > _SLOW and self._ready and self._awake < self._limit:
                         self._wake_one()
-                    unit = self._run_one(unit, thread_id)
+                    unit = self._take_turns(self._run_one(unit, thread_id))
         finally:
             self._rests(thread_id)
+
+    def _take_turns(self, following: Unit | None) -> Unit | None:
+        """Have what follows in a lane queue behind other lanes; return whose turn it is.
+
+        A thread that stayed with its lane would keep others from theirs, and all threads but one
+        idle at the end of a backlog.
+        """
+        if following is None or not self._ready:
+            return following
+        self._ready.append(following)
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return None
 
     def _rests(self, thread_id: int) -> None:
         # Not after each unit: the next one replaces it.
@@ -139,7 +155,7 @@ class Workers:
 
     def _stays(self, thread_id: int) -> bool:
         """Sleep while nothing may run, or others are enough; tell whether to go on."""
-        if self._ready and (self._awake == 1 or self._score > 0):
+        if self._ready and (self._awake == 1 or self._score > _SLOW):
             return True
         self._rests(thread_id)
         with self._lock:
@@ -147,7 +163,7 @@ class Workers:
                 return bool(self._ready)
             # First the count, then the look: whoever starts something does it the other way.
             self._awake -= 1
-            if self._ready and (not self._awake or self._score > 0):
+            if self._ready and (not self._awake or self._score > _SLOW):
                 self._awake += 1
                 return True
         self._wakeups.get()

@@ -57,6 +57,15 @@ def test_records_without_a_key_run_side_by_side(make_workers):
     assert workers.drain(None, BOUND_S) == 0
 
 
+def test_a_key_with_a_backlog_does_not_keep_others_waiting(make_workers):
+    """One thread, a key of five records and one of a single record: keys take turns."""
+    seen = []
+    workers = make_workers(lambda one: seen.append(one.records[0].offset), limit=1)
+    workers.hand_over([*(unit(number, b"long") for number in range(5)), unit(5, b"short")])
+    assert workers.drain(None, BOUND_S) == 0
+    assert seen == [0, 5, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("switch_s", [1e-6, 0.005])
 def test_each_record_is_run_or_discarded_and_keys_keep_their_order(make_workers, switch_s):
     """Many threads begin and end units while what has not begun is dropped, over and over."""
