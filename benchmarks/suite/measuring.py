@@ -68,7 +68,7 @@ class Measuring:
         )
 
     def _count(self, count: int) -> int:
-        return max(_LEAST_COUNT, round(count * self._scale)) if count else 0
+        return max(min(count, _LEAST_COUNT), round(count * self._scale))
 
     def _alone(
         self, program: Sequence[str], name: str, series: Series, data: Data | None

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kafka_notify.bench.process import MeasurementFailed
-from suite.cases import CASES, Case
+from suite.cases import CASES, LATENCY, RECEIVE, SEND, Case
 from suite.curves import CURVES, Curve
 from suite.machine import version_of
 from suite.measuring import Measuring
 from suite.results import Results
 from suite.systems import SYSTEMS
 from suite.workloads import Series
+
+_WARM_UPS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ def run(measuring: Measuring, results: Results, asked: Asked) -> None:
     deadline = time.monotonic() + asked.minutes * 60
     cases = [one for one in CASES if not asked.only or one.name in asked.only]
     curves = [one for one in CURVES if not asked.only or one.name in asked.only]
+    _warm_up(measuring)
     for number in range(asked.rounds):
         for what in (*cases, *curves):
             if number and time.monotonic() > deadline:
@@ -58,6 +61,12 @@ def run(measuring: Measuring, results: Results, asked: Asked) -> None:
             if number < what.rounds:
                 steps = _case(what) if isinstance(what, Case) else _curve(what)
                 _measure(list(steps), measuring, results, number=number)
+
+
+def _warm_up(measuring: Measuring) -> None:
+    """Have the broker's compiler at work before anything counts: who came first would pay."""
+    for case in (SEND, RECEIVE, LATENCY) * _WARM_UPS:
+        measuring.case(case, case.series[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
