@@ -12,7 +12,7 @@ the broker's compiler is at work, does not count. Beside it is the processor tim
 which a busy machine changes less: of the servers, and of all, the broker (if it is started here),
 publishers and client among them. ``none`` is the library alone, publishers and client at one
 server. ``socket`` is two servers linked by a socket of the machine instead of Kafka: what no
-backbone can exceed.
+backbone can exceed. ``report`` is ours with delivery=report, whose publish waits for nobody.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 HOST = "127.0.0.1"
 TOPIC = "t"
 IN_FLIGHT = (1, 10, 100)
+OURS = {"ours": "delivery=confirm", "report": "delivery=report"}
 START_S = 300.0
 WARM_UP = "0 (warm-up)"
 
@@ -120,7 +121,7 @@ def app() -> Any:
     kind, url = os.environ["BACKBONE_KIND"], os.environ["BACKBONE_URL"]
     notifier = WebSocketRpcEventNotifier()
     how: dict[str, Any] = {}
-    if kind == "ours":
+    if kind in OURS:
         from kafka_notify.opal import KafkaBroadcast
 
         how["broadcast_type"] = KafkaBroadcast
@@ -200,8 +201,8 @@ def servers(kind: str, brokers: str, options: str) -> Iterator[Servers]:
     """Yield two servers of a kind, on a topic of their own."""
     channel = f"bench-{kind}-{uuid.uuid4().hex[:8]}"
     folder = tempfile.mkdtemp()
-    url = f"kafka://{brokers}" + (f"/?{options}" if kind == "ours" else "")
-    if kind in ("ours", "stock"):
+    url = f"kafka://{brokers}" + (f"/?{OURS[kind]}&{options}" if kind in OURS else "")
+    if kind in ("stock", *OURS):
         make_topic(brokers, channel)
     env = {
         **os.environ,
@@ -305,7 +306,7 @@ def main() -> None:
     parser.add_argument("--brokers", help="host:port of a Kafka; else one is started")
     parser.add_argument("--rounds", type=int, default=3, help="turns (3)")
     parser.add_argument("--seconds", type=float, default=5, help="about, for each rate (5)")
-    kinds = "none,socket,stock,ours"
+    kinds = "none,socket,stock,ours,report"
     parser.add_argument("--kinds", default=kinds, help=f"({kinds})")
     parser.add_argument("--options", default="", help="a query for the URL of ours")
     asked = parser.parse_args()
@@ -316,6 +317,7 @@ def main() -> None:
         "socket": (700, 1500, 2000),
         "stock": (80, 150, 200),
         "ours": (600, 1200, 1500),
+        "report": (1200, 1500, 1500),
     }
     rates: dict[tuple[str, int], list[float]] = {}
     with contextlib.ExitStack() as stack:
@@ -350,12 +352,12 @@ def main() -> None:
                     )
     for in_flight in IN_FLIGHT:
         medians = {kind: statistics.median(rates[kind, in_flight]) for kind in urls}
-        shown = ", ".join(f"{kind} {rate:.0f}/s" for kind, rate in medians.items())
-        ours = medians.get("ours", 0)
-        ratios = ", ".join(
-            f"{ours / medians[kind]:.2f} to {kind}" for kind in medians if kind != "ours"
-        )
-        print(f"{in_flight} in flight: {shown}; ours {ratios}")
+        print(f"{in_flight} in flight:", ", ".join(f"{one} {medians[one]:.0f}/s" for one in urls))
+        others = [kind for kind in urls if kind not in OURS]
+        for kind in OURS:
+            if kind in urls and others:
+                ratios = (f"{medians[kind] / medians[one]:.2f} to {one}" for one in others)
+                print(f"    {kind}:", ", ".join(ratios))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records to Kafka, awaited: each call returns when all in-sync replicas have its record."""
+"""Records to Kafka, awaited: until all in-sync replicas have one, or until it is queued."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kafka_notify.aio.calling import call_soon
 from kafka_notify.errors import DeliveryError, DeliveryTimeout, SendBufferFull
 from kafka_notify.runtime.outgoing import Outgoing
 from kafka_notify.runtime.retry import check_retry, policy
-from kafka_notify.runtime.sender import REPORT_GRACE_S
+from kafka_notify.runtime.sender import REPORT_GRACE_S, Sender
 from kafka_notify.runtime.transport import NotificationTransport
 
 _FULL_LOOK_S = 0.01
@@ -27,7 +27,6 @@ class AsyncSender:
 
     def __init__(self, transport: NotificationTransport) -> None:
         self._transport = transport
-        self._sender = transport.telling_sender()
         self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
         )
@@ -46,7 +45,8 @@ class AsyncSender:
         """
         if self._threads is not None:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, self._sender.send_confirmed, record, retry)
+            sender = self._transport.telling_sender()
+            await loop.run_in_executor(self._threads, sender.send_confirmed, record, retry)
             return
         more = check_retry(retry)
         try:
@@ -55,6 +55,20 @@ class AsyncSender:
             if more == 0 or not error.retriable:
                 raise
             await self._retry(record, more)
+
+    async def queue(self, record: Outgoing) -> None:
+        """Return when the client, or the outbox, has the record, as delivery=report does.
+
+        In the order of the calls of one loop; whoever calls ``send`` as well has two orders. A
+        record that fails later is counted, logged, and told to ``on_delivery``. Waits only while
+        the send buffer is full. Raises SendBufferFull, DeliveryRefused, ClosedError.
+        """
+        sender = self._transport.sender
+        loop = asyncio.get_running_loop()
+        if self._threads is not None:
+            await loop.run_in_executor(self._threads, sender.send, record)
+        else:
+            await self._offer(sender, record, None, loop)
 
     async def _retry(self, record: Outgoing, more: int | None) -> None:
         import tenacity
@@ -66,7 +80,8 @@ class AsyncSender:
     async def _attempt(self, record: Outgoing, number: int) -> None:
         loop = asyncio.get_running_loop()
         outcome = _Outcome(loop)
-        await self._queue(record, outcome, loop)
+        sender = self._transport.telling_sender()
+        await self._offer(sender, record, outcome, loop)
         settings = self._transport.settings
         bound_s = (
             settings.confirm_timeout
@@ -79,10 +94,14 @@ class AsyncSender:
         finally:
             silence.cancel()
         if error is not None:
-            self._sender.raise_failed(record, error, number)
+            sender.raise_failed(record, error, number)
 
-    async def _queue(
-        self, record: Outgoing, outcome: _Outcome, loop: asyncio.AbstractEventLoop
+    async def _offer(
+        self,
+        sender: Sender,
+        record: Outgoing,
+        outcome: _Outcome | None,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         turn = self._turns.get(loop)
         if turn is None:
@@ -91,11 +110,11 @@ class AsyncSender:
             deadline = loop.time() + self._transport.settings.send_block_timeout
             while True:
                 try:
-                    self._sender.offer(record, outcome)
+                    sender.offer(record, outcome)
                     return
                 except SendBufferFull as full:
                     if loop.time() >= deadline:
-                        raise self._sender.stayed_full(record) from full
+                        raise sender.stayed_full(record) from full
                 await asyncio.sleep(_FULL_LOOK_S)
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ class Backbone:
         settings = dataclasses.replace(settings, **overrides)
         self.transport = NotificationTransport(parsed, settings)
         self._sender = AsyncSender(self.transport)
+        self._waits = settings.delivery == "confirm"
         self._channels: list[Channel] = []
 
     def __repr__(self) -> str:
@@ -43,17 +44,20 @@ class Backbone:
         """Return when Kafka has the event; calls of one loop keep their order.
 
         All events of a channel share a key, and so a partition: every server gets them in the
-        same order. While Kafka is away it waits, up to ``confirm_timeout``. Raises DeliveryError,
-        InvalidName, ClosedError.
+        same order. While Kafka is away it waits, up to ``confirm_timeout``. With delivery=report
+        it returns when the event is queued, where it waits as long, and a failure is logged.
+        Raises DeliveryError, InvalidName, ClosedError.
         """
-        await self._sender.send(
-            Outgoing(
-                topic=naming.add_vhost(channel, ""),
-                key=channel.encode(),
-                value=text.encode(),
-                message_id=None,
-            )
+        record = Outgoing(
+            topic=naming.add_vhost(channel, ""),
+            key=channel.encode(),
+            value=text.encode(),
+            message_id=None,
         )
+        if self._waits:
+            await self._sender.send(record)
+        else:
+            await self._sender.queue(record)
 
     async def pin(self, channel: str) -> Channel:
         """Have a channel read from now on, until ``close``, whether anybody wants its events.

@@ -18,6 +18,7 @@ OURS: dict[str, Any] = {
     "delivery": "confirm",
     # What is published while Kafka is away waits in the producer, for a day: nobody else keeps it.
     "confirm_timeout": 86_400.0,
+    "delivery_timeout": 86_400.0,
     # Every server reads everything, so each would write a dead letter of its own.
     "dead_letter": False,
     # Whoever stops a server waits 10 s to 30 s before it kills it.

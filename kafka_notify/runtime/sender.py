@@ -59,7 +59,7 @@ class Sender:
     ) -> None:
         """With ``failures_only`` the client makes no report of what is delivered, but counts it.
 
-        So nobody may wait for single records: neither ``send_confirmed`` nor ``offer`` is called.
+        So nobody may wait for single records, as ``send_confirmed`` and ``told`` do.
         Reports of failures have the record's value then, from which ``message_id_of`` reads.
         """
         self._driver = driver
@@ -180,10 +180,11 @@ class Sender:
             retriable=True,
         )
 
-    def offer(self, record: Outgoing, told: Told) -> None:
-        """Queue a record; ``told`` hears of its end. Never blocks; takes no notice of an outbox.
+    def offer(self, record: Outgoing, told: Told | None) -> None:
+        """Queue a record; ``told``, if any, hears of its end, else as ``send``. Never blocks.
 
-        Raises SendBufferFull when there is no room now, DeliveryRefused (too large), ClosedError.
+        Takes no notice of an outbox. Raises SendBufferFull when there is no room now,
+        DeliveryRefused (too large), ClosedError.
         """
         _give(self._live(), record, (record.message_id, told))
         self._queued()

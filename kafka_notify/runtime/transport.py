@@ -166,6 +166,11 @@ class NotificationTransport:
         else:
             self._sender.send(record)
 
+    @property
+    def sender(self) -> Sender:
+        """What ``send`` uses: it may tell of failures only."""
+        return self._sender
+
     def telling_sender(self) -> Sender:
         """Return what sends prepared records and tells of each one's end, for faces that wait.
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kafka_notify.drivers.memory import MemoryCluster
-from kafka_notify.errors import ClosedError, RecordsGone
+from kafka_notify.errors import ClosedError, DeliveryRefused, RecordsGone
 from kafka_notify.opal import KafkaBroadcast
 from kafka_notify.opal.backbone import backbone, close_all
 
@@ -97,6 +97,61 @@ def test_a_kafka_that_is_away_at_the_start_is_waited_for(unique: str) -> None:
             await broadcast.publish("c", event(7))
             await asyncio.sleep(0.05)
         assert await got == event(7)
+
+    run(main)
+
+
+def test_a_publish_that_waits_for_nobody(unique: str) -> None:
+    """delivery=report: a publish returns while Kafka is away; all arrives, once and in order."""
+    cluster = MemoryCluster.find(unique)
+    there = f"{url(unique)}&delivery=report"
+
+    async def main() -> None:
+        broadcast = KafkaBroadcast(there)
+        async with broadcast.subscribe("c") as subscriber:
+            cluster.unavailable = True
+            for number in range(50):
+                await broadcast.publish("c", event(number))
+            assert backbone(there).transport.stats()["confirmed"] == 0
+            cluster.unavailable = False
+            got = [(await subscriber.__anext__()).message for _ in range(50)]
+        assert got == [event(number) for number in range(50)]
+
+    run(main)
+    assert [one.value.decode() for one in cluster.records("c")] == list(map(event, range(50)))
+
+
+@pytest.mark.parametrize("delivery", ["confirm", "report"])
+def test_an_event_that_is_too_large_is_refused_at_once(unique: str, delivery: str) -> None:
+    """Whoever publishes it hears of it, and the next one arrives."""
+
+    async def main() -> None:
+        broadcast = KafkaBroadcast(f"{url(unique)}&delivery={delivery}&max_record_bytes=1000")
+        async with broadcast.subscribe("c") as subscriber:
+            with pytest.raises(DeliveryRefused, match="max_record_bytes=1000"):
+                await broadcast.publish("c", "x" * 1001)
+            await broadcast.publish("c", event(1))
+            assert (await subscriber.__anext__()).message == event(1)
+
+    run(main)
+
+
+def test_a_full_buffer_is_waited_for_in_order(unique: str) -> None:
+    """delivery=report with room for one event: calls wait, without holding up their loop."""
+    cluster = MemoryCluster.find(unique)
+    query = "&delivery=report&send_buffer_records=1&send_block_timeout=30"
+
+    async def main() -> None:
+        broadcast = KafkaBroadcast(url(unique) + query)
+        async with broadcast.subscribe("c") as subscriber:
+            cluster.unavailable = True
+            calls = [asyncio.ensure_future(broadcast.publish("c", event(n))) for n in range(5)]
+            await asyncio.sleep(0.2)
+            assert [one.done() for one in calls] == [True, False, False, False, False]
+            cluster.unavailable = False
+            got = [(await subscriber.__anext__()).message for _ in range(5)]
+            await asyncio.gather(*calls)
+        assert got == [event(number) for number in range(5)]
 
     run(main)
 
