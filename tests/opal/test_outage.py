@@ -27,15 +27,17 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.mark.parametrize("delivery", ["confirm", "report"])
 def test_what_is_published_while_kafka_is_away_arrives(
-    example: Any, cluster: Cluster, unique: str
+    example: Any, cluster: Cluster, unique: str, delivery: str
 ) -> None:
     """50 events while the broker is away for 20 s: all arrive, once, in order.
 
     No server exits, no client is dropped, and nobody takes it for a gap.
     """
     bare.make_topic(cluster.bootstrap, unique, partitions=4)
-    with example.Fleet(cluster.bootstrap, channel=unique) as fleet:
+    options = f"delivery={delivery}"
+    with example.Fleet(cluster.bootstrap, channel=unique, options=options) as fleet:
         servers = [fleet.server(f"server-{number}") for number in (1, 2)]
         for server in servers:
             server.await_up()
