@@ -8,17 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from kafka_notify.runtime.leaving import raise_again_if_ignored
+
 
 class Signalled(KeyboardInterrupt):
     """Raised in the main thread by SIGTERM and SIGHUP, where SIGINT raises KeyboardInterrupt."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
+        self.signal_number = number
         self.exit_code = 128 + number
 
 
 def end_in_good_order() -> None:
     """Have SIGTERM and SIGHUP raise Signalled from now on; ignored ones (nohup) stay ignored."""
+    raise_again_if_ignored(Signalled)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)

@@ -15,6 +15,9 @@ from kafka_notify.errors import ConfigurationError
 LISTENERS_TURN = 200
 SENDERS_TURN = 100
 
+_AGAIN_S = 0.05
+_watched: set[type[BaseException]] = set()
+
 
 def exit_cleanly_on(*signals: signal.Signals) -> None:
     """Make these signals (SIGTERM if none is named) end the process as ``sys.exit`` does.
@@ -29,12 +32,48 @@ def exit_cleanly_on(*signals: signal.Signals) -> None:
         raise ConfigurationError(
             "exit_cleanly_on: signal handlers can be set in the main thread only"
         )
+    raise_again_if_ignored(_Exit)
     for number in signals or (signal.SIGTERM,):
         signal.signal(number, _exit)
 
 
+class _Exit(SystemExit):
+    """Raised by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal_number = number
+
+
 def _exit(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise _Exit(number)
+
+
+def raise_again_if_ignored(kind: type[BaseException]) -> None:
+    """Have a signal sent again whose exception the interpreter has ignored.
+
+    A handler may run inside a callback of the interpreter, such as those that end the locks of
+    imports: what it raises there is printed and forgotten. Instances of ``kind`` have the
+    ``signal_number``. Idempotent.
+    """
+    if kind in _watched:
+        return
+    _watched.add(kind)
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        ignored = unraisable.exc_value
+        if isinstance(ignored, kind):
+            # Later, and so in other code: here it would be ignored, too.
+            number = ignored.signal_number  # type: ignore[attr-defined]
+            main_thread = threading.main_thread().ident
+            again = threading.Timer(_AGAIN_S, signal.pthread_kill, (main_thread, number))
+            again.daemon = True
+            again.start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def call_at_worker_exit(
