@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import kafka_notify
 from kafka_notify import options
 from kafka_notify.core import url as core_url
 from kafka_notify.core.settings import Settings
+from kafka_notify.drivers.base import AdminClient
 from kafka_notify.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -118,7 +121,7 @@ def await_answer(
     heard: list[BrokerError] = []
     admin = transport.driver.new_admin(on_problem=heard.append)
     try:
-        admin.partition_counts((), bound_s)
+        _ask(admin, bound_s)
     except BrokerUnavailable as error:
         tried_s = time.monotonic() - began
         raise BrokerUnavailable(
@@ -133,6 +136,24 @@ def await_answer(
         admin.close()
     for problem in heard:
         transport.report_problem(problem)
+
+
+def _ask(admin: AdminClient, timeout_s: float) -> None:
+    """Ask in a thread of its own: the client's call would hold up signals until it returns."""
+    answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            admin.partition_counts((), timeout_s)
+        except Exception as error:  # noqa: BLE001 - raised below
+            answers.put(error)
+        else:
+            answers.put(None)
+
+    threading.Thread(target=ask, name="kafka-notify-ask", daemon=True).start()
+    error = answers.get()
+    if error is not None:
+        raise error
 
 
 def topics_of(

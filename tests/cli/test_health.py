@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -102,6 +103,15 @@ def test_alive_while_kafka_is_away(port: int) -> None:
         eventually(lambda: ask(port, "/live") == (200, "ok\n"), TIMEOUT_S, "an answer")
         assert ask(port, "/ready") == (503, "not listening yet\n")
         listen.interrupt(signal.SIGTERM)
+
+
+def test_sigterm_while_kafka_is_waited_for(port: int) -> None:
+    """It ends the command at once, though the client is asked for as long as it may take."""
+    url = f"kafka://127.0.0.1:9/?connect_timeout={2 * TIMEOUT_S}"
+    with Running("listen", "--url", url, "--health-port", port, "-v") as listen:
+        eventually(lambda: ask(port, "/live") == (200, "ok\n"), TIMEOUT_S, "an answer")
+        threading.Event().wait(1)  # by then it asks
+        assert listen.interrupt(signal.SIGTERM).code == 128 + signal.SIGTERM
 
 
 def test_not_alive_while_the_output_is_stuck(
