@@ -12,7 +12,8 @@ the broker's compiler is at work, does not count. Beside it is the processor tim
 which a busy machine changes less: of the servers, and of all, the broker (if it is started here),
 publishers and client among them. ``none`` is the library alone, publishers and client at one
 server. ``socket`` is two servers linked by a socket of the machine instead of Kafka: what no
-backbone can exceed. ``report`` is ours with delivery=report, whose publish waits for nobody.
+backbone can exceed that sends event by event. ``report`` is ours with delivery=report, whose
+publish waits for nobody, and whose events go together.
 """
 
 from __future__ import annotations

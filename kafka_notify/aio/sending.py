@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 from kafka_notify.aio.calling import call_soon
 from kafka_notify.errors import DeliveryError, DeliveryTimeout, SendBufferFull
@@ -34,6 +35,11 @@ class AsyncSender:
         if transport.settings.outbox != "off":
             self._threads = ThreadPoolExecutor(_OUTBOX_THREADS, "kafka-notify-outbox-aio")
 
+    @cached_property
+    def _telling(self) -> Sender:
+        """What tells of each record's end; who only queues needs none."""
+        return self._transport.telling_sender()
+
     async def send(self, record: Outgoing, retry: int | None = 0) -> None:
         """Return when Kafka has the record. Calls of one loop are queued in the order they come.
 
@@ -45,8 +51,8 @@ class AsyncSender:
         """
         if self._threads is not None:
             loop = asyncio.get_running_loop()
-            sender = self._transport.telling_sender()
-            await loop.run_in_executor(self._threads, sender.send_confirmed, record, retry)
+            call = self._telling.send_confirmed
+            await loop.run_in_executor(self._threads, call, record, retry)
             return
         more = check_retry(retry)
         try:
@@ -80,8 +86,7 @@ class AsyncSender:
     async def _attempt(self, record: Outgoing, number: int) -> None:
         loop = asyncio.get_running_loop()
         outcome = _Outcome(loop)
-        sender = self._transport.telling_sender()
-        await self._offer(sender, record, outcome, loop)
+        await self._offer(self._telling, record, outcome, loop)
         settings = self._transport.settings
         bound_s = (
             settings.confirm_timeout
@@ -94,7 +99,7 @@ class AsyncSender:
         finally:
             silence.cancel()
         if error is not None:
-            sender.raise_failed(record, error, number)
+            self._telling.raise_failed(record, error, number)
 
     async def _offer(
         self,

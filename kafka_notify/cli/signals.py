@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from kafka_notify.runtime.leaving import raise_again_if_ignored
+from kafka_notify.runtime.leaving import RaisedBySignal, raise_again_if_ignored
 
 
-class Signalled(KeyboardInterrupt):
+class Signalled(KeyboardInterrupt, RaisedBySignal):
     """Raised in the main thread by SIGTERM and SIGHUP, where SIGINT raises KeyboardInterrupt."""
 
     def __init__(self, number: int) -> None:
@@ -22,7 +22,7 @@ class Signalled(KeyboardInterrupt):
 
 def end_in_good_order() -> None:
     """Have SIGTERM and SIGHUP raise Signalled from now on; ignored ones (nohup) stay ignored."""
-    raise_again_if_ignored(Signalled)
+    raise_again_if_ignored()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)

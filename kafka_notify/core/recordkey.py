@@ -22,14 +22,13 @@ class RecordKey:
     Raises ConfigurationError for a text that is neither a name nor a path.
     """
 
-    __slots__ = ("_is_named", "_path", "_text")
+    __slots__ = ("_path", "_text")
 
     def __init__(self, text: str) -> None:
         root, *path = text.split("/")
         self._text = text
         self._path = (root, *path)
-        self._is_named = text in _NAMED
-        if self._is_named:
+        if text in _NAMED:
             return
         if root not in _ROOTS or not path or not all(path):
             raise ConfigurationError(
@@ -39,8 +38,10 @@ class RecordKey:
 
     def of(self, message: Mapping[str, Any], ctxt: Any) -> bytes | None:
         """Return the key of one notification, by its fields and context; None for no order."""
-        if self._is_named:
-            value: Any = message.get(self._text)  # no field is named "none"
+        if self._text == "none":
+            return None
+        if self._text in _NAMED:
+            value: Any = message.get(self._text)
         else:
             value = self._walk({"payload": message.get("payload"), "context": ctxt})
             if value is None:

@@ -16,7 +16,7 @@ LISTENERS_TURN = 200
 SENDERS_TURN = 100
 
 _AGAIN_S = 0.05
-_watched: set[type[BaseException]] = set()
+_before: Callable[[sys.UnraisableHookArgs], object] | None = None  # the hook that ours replaced
 
 
 def exit_cleanly_on(*signals: signal.Signals) -> None:
@@ -32,14 +32,22 @@ def exit_cleanly_on(*signals: signal.Signals) -> None:
         raise ConfigurationError(
             "exit_cleanly_on: signal handlers can be set in the main thread only"
         )
-    raise_again_if_ignored(_Exit)
+    raise_again_if_ignored()
     for number in signals or (signal.SIGTERM,):
         signal.signal(number, _exit)
 
 
-class _Exit(SystemExit):
-    """Raised by a signal."""
+class RaisedBySignal(BaseException):
+    """What a handler raises; ``raise_again_if_ignored`` sees to it that it is raised.
 
+    Attributes:
+        signal_number: Whose handler.
+    """
+
+    signal_number: int
+
+
+class _Exit(SystemExit, RaisedBySignal):
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         self.signal_number = number
@@ -49,31 +57,28 @@ def _exit(number: int, _frame: FrameType | None) -> None:
     raise _Exit(number)
 
 
-def raise_again_if_ignored(kind: type[BaseException]) -> None:
-    """Have a signal sent again whose exception the interpreter has ignored.
+def raise_again_if_ignored() -> None:
+    """Have a signal sent again if the interpreter has ignored its RaisedBySignal. Idempotent.
 
     A handler may run inside a callback of the interpreter, such as those that end the locks of
-    imports: what it raises there is printed and forgotten. Instances of ``kind`` have the
-    ``signal_number``. Idempotent.
+    imports: what it raises there is printed and forgotten.
     """
-    if kind in _watched:
+    global _before
+    if _before is None:
+        _before, sys.unraisablehook = sys.unraisablehook, _unraisable
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    ignored = args.exc_value
+    if not isinstance(ignored, RaisedBySignal):
+        if _before is not None:
+            _before(args)
         return
-    _watched.add(kind)
-    before = sys.unraisablehook
-
-    def hook(unraisable: sys.UnraisableHookArgs) -> None:
-        ignored = unraisable.exc_value
-        if isinstance(ignored, kind):
-            # Later, and so in other code: here it would be ignored, too.
-            number = ignored.signal_number  # type: ignore[attr-defined]
-            main_thread = threading.main_thread().ident
-            again = threading.Timer(_AGAIN_S, signal.pthread_kill, (main_thread, number))
-            again.daemon = True
-            again.start()
-        else:
-            before(unraisable)
-
-    sys.unraisablehook = hook
+    # Later, and so in other code: here it would be ignored, too.
+    call = (threading.main_thread().ident, ignored.signal_number)
+    again = threading.Timer(_AGAIN_S, signal.pthread_kill, call)
+    again.daemon = True
+    again.start()
 
 
 def call_at_worker_exit(

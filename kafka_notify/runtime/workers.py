@@ -77,17 +77,18 @@ class Workers:
 
     def hand_over(self, units: Collection[Unit]) -> None:
         """Take units in their order. Never blocks. Threads: the listener's own."""
-        self._start_all(self.account.add(units))
+        ready = self.account.add(units)
+        if ready:
+            self._start_all(ready)
 
     def start(self, unit: Unit) -> None:
         """Have a unit run by the next thread that is free."""
         self._start_all((unit,))
 
     def _start_all(self, units: Sequence[Unit]) -> None:
-        if units:
-            self._ready.extend(units)
-            if not self._awake or self._score > _SLOW or self._is_stalled():
-                self._wake_one()
+        self._ready.extend(units)
+        if not self._awake or self._score > _SLOW or self._is_stalled():
+            self._wake_one()
 
     # --- how many threads are awake
 
@@ -128,7 +129,7 @@ class Workers:
                 except IndexError:
                     continue
                 while unit is not None:
-                    if self._score > _SLOW and self._ready and self._awake < self._limit:
+                    if self._score > _SLOW and self._ready:
                         self._wake_one()
                     unit = self._take_turns(self._run_one(unit, thread_id))
         finally:
