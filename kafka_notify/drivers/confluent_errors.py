@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one table that turns the client's error codes into our errors.
 
-Codes decide, never texts. ``KafkaError.retriable()`` is not asked: it is False for time-outs that
-pass by themselves, so what may be tried again is listed here.
+Codes decide, not texts, but for one that is wrong (see ``_code_of``). ``KafkaError.retriable()``
+is not asked: it is False for time-outs that pass by themselves, so what may be tried again is
+listed here.
 """
 
 from __future__ import annotations
@@ -148,21 +149,34 @@ _LOST = frozenset(
 )
 
 
+def _code_of(error: KafkaError) -> int:
+    """Return the error's code, but ``_SSL`` for every handshake that OpenSSL gave up.
+
+    librdkafka says ``_TRANSPORT`` where the broker's answer was there before its first step
+    returned (rd_kafka_transport_ssl_connect), and ``_SSL`` to the same answer a moment later.
+    """
+    code, text = error.code(), error.str()
+    if code == KafkaError._TRANSPORT and "SSL routines:" in text and "SSL_HANDSHAKE" in text:
+        return int(KafkaError._SSL)
+    return int(code)
+
+
 def broker_error(error: KafkaError, *, doing: str) -> BrokerError:
     """Return what a failed request means: BrokerRefused or BrokerUnavailable.
 
     ``doing`` says what failed, and at which address.
     """
-    code = error.code()
+    code = _code_of(error)
+    name = KafkaError(code).name()
     text = f"{doing}: {error.str()}"
     remedy = REFUSALS.get(code)
     if remedy is not None:
-        return BrokerRefused(f"{text}; {remedy}", code=error.name())
+        return BrokerRefused(f"{text}; {remedy}", code=name)
     if code >= KafkaError.UNKNOWN and code not in PASSING:  # the local ones are below
-        return BrokerRefused(text, code=error.name())
+        return BrokerRefused(text, code=name)
     if code in _UNREACHABLE:
         text = f"{text}; {_UNREACHABLE[code]}"
-    return BrokerUnavailable(text, code=error.name(), retriable=code in PASSING)
+    return BrokerUnavailable(text, code=name, retriable=code in PASSING)
 
 
 def delivery_error(

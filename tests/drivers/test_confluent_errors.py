@@ -99,6 +99,28 @@ def test_failed_requests(code: int, expected: type[BrokerError], retriable: bool
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "sasl_ssl://h1/bootstrap: error:0A000086:SSL routines::certificate verify failed "
+            "(after 4ms in state SSL_HANDSHAKE)",
+            BrokerRefused,
+        ),
+        ("Disconnected: connection closed by peer (in state SSL_HANDSHAKE)", BrokerUnavailable),
+        ("Receive failed: error:0A0003FC:SSL routines::alert (in state UP)", BrokerUnavailable),
+    ],
+)
+def test_a_handshake_that_failed_in_its_first_step(
+    text: str, expected: type[BrokerError]
+) -> None:
+    """librdkafka's code for it is that of a broken connection; it will not pass by itself."""
+    error = broker_error(KafkaError(KafkaError._TRANSPORT, text), doing=f"asking {ADDRESS}")
+    assert type(error) is expected
+    assert error.code == ("_SSL" if expected is BrokerRefused else "_TRANSPORT")
+    assert ("ssl_cafile" in str(error)) == (expected is BrokerRefused)
+
+
+@pytest.mark.parametrize(
     "code",
     [
         KafkaError.ILLEGAL_GENERATION,

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from kafka_notify.core.message import Partition
 from kafka_notify.errors import (
+    BrokerRefused,
     BrokerUnavailable,
     ConfigurationError,
     DeliveryTimeout,
@@ -30,6 +33,28 @@ def address() -> Iterator[str]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture
+def greeter() -> Iterator[str]:
+    """Yield the address of a server that speaks first, as those of SSH and MySQL do."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with suppress(OSError):  # the server is closed
+                while True:
+                    peer, _ = server.accept()
+                    with peer, suppress(OSError):
+                        peer.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+                        peer.recv(1000)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.fixture
@@ -57,6 +82,16 @@ def test_questions_end_in_time_and_name_the_address(bench: Bench, address: str) 
         assert f"connecting to {address}" in str(caught.value)
         assert caught.value.code == "_TRANSPORT"
         assert caught.value.retriable
+
+
+def test_tls_with_who_speaks_another_protocol(greeter: str) -> None:
+    """It is refused, whether the greeting came before the first step of the handshake or after."""
+    bench = Bench(f"kafka://{greeter}/?security_protocol=SSL")
+    for _ in range(5):
+        with pytest.raises(BrokerRefused, match=r"wrong version number.*speaks TLS") as caught:
+            bench.admin.partition_counts(["t"], BOUND_S)
+        assert caught.value.code == "_SSL"
+    bench.close()
 
 
 def test_creating_topics_tells_of_each(bench: Bench, address: str) -> None:
