@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads, locks, queues, pipes and sleeps of the operating system, under eventlet as without.
+"""Threads, locks, pipes, sockets and sleeps of the operating system, under eventlet as without.
 
 eventlet replaces these modules in place. librdkafka calls back from threads that eventlet knows
 nothing of, and a green lock in such a thread breaks the hub; so all of our threads and locks are
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import sys
 import threading
 import time
 
-__all__ = ["PATCHED", "os", "queue", "threading", "time"]
+__all__ = ["PATCHED", "os", "queue", "socket", "threading", "time"]
 
 
 def _is_patched() -> bool:
@@ -31,6 +32,7 @@ if PATCHED:
     os = patcher.original("os")
     threading = patcher.original("threading")
     queue = patcher.original("queue")
+    socket = patcher.original("socket")
     time = patcher.original("time")
 
 

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
+from kafka_notify import fork
 from kafka_notify.aio.calling import LoopBell
 from kafka_notify.aio.transports import TransportOf
 from kafka_notify.core import naming
 from kafka_notify.core.message import PRIORITIES, Notification, Target
 from kafka_notify.errors import ConfigurationError
 from kafka_notify.native import time
-from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.handover import Handover, Message

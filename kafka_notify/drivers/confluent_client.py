@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 
 from kafka_notify.drivers.confluent_config import Config
 from kafka_notify.drivers.confluent_errors import Problems
+from kafka_notify.drivers.confluent_fork import connects
 from kafka_notify.drivers.confluent_health import STATISTICS_INTERVAL_S, Health
 from kafka_notify.drivers.confluent_topic_ids import DEBUG_CONTEXT, TopicIds
 from kafka_notify.errors import ConfigurationError
@@ -53,6 +54,7 @@ def make(
     log = _ClientLog(debug=bool(asked), topic_ids=topic_ids)
     if topic_ids is not None:
         config = {**config, "debug": ",".join(filter(None, (asked, DEBUG_CONTEXT)))}
+    connects(problems.connected_or_failed)
     try:
         return kind({**watch, **config, "error_cb": problems.heard, "logger": log})
     except (KafkaException, TypeError, ValueError) as error:

@@ -102,6 +102,7 @@ class KafkaConsumer:
         def assigned(_client: Consumer, found: list[TopicPartition]) -> None:
             partitions = _partitions(found)
             self._ever_assigned = True
+            self._problems.connected_or_failed.set()
             self._assigned.update(partitions)
             self._call(on_assigned, partitions)
 

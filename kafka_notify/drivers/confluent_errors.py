@@ -25,6 +25,7 @@ from kafka_notify.errors import (
     DeliveryRefused,
     DeliveryTimeout,
 )
+from kafka_notify.native import threading
 
 REPEAT_S = 30.0
 
@@ -235,6 +236,8 @@ class Problems:
         self._told: dict[str, float] = {}
         self._last: BrokerError | None = None
         self._all_down_since_s: float | None = None
+        self.connected_or_failed = threading.Event()
+        """Set once the client has told something, good or bad."""
 
     @property
     def last(self) -> BrokerError | None:
@@ -251,6 +254,7 @@ class Problems:
         if all_down and self._all_down_since_s is None:
             self._all_down_since_s = self._clock()
         self._tell(error.name(), problem)
+        self.connected_or_failed.set()
 
     def heard_of(self, what: str, error: KafkaError) -> None:
         """Take an error that came in place of a record; ``what`` names group and topic."""
@@ -264,6 +268,7 @@ class Problems:
 
     def forget(self) -> None:
         """Note that a request went well: what was heard before is over."""
+        self.connected_or_failed.set()
         if self._last is not None:
             self._last = self._all_down_since_s = None
             self._told.clear()

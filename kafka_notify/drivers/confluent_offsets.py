@@ -92,11 +92,13 @@ class Offsets:
             sleep=time.sleep,
         )
         try:
-            return retrying(attempt)
+            found = retrying(attempt)
         except KafkaException as error:
             if not self._brings_records():
                 self._client.poll(0)  # serves the error callback, which knows why
             raise self._problems.explain(error.args[0], doing=doing) from error
+        self._problems.connected_or_failed.set()
+        return found
 
 
 def topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:

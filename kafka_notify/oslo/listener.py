@@ -11,13 +11,12 @@ from typing import Any
 
 from oslo_messaging._drivers import base
 
-from kafka_notify import native
+from kafka_notify import fork, native
 from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.message import Notification
 from kafka_notify.native import time
 from kafka_notify.oslo.turns import turns_of
 from kafka_notify.oslo.waiting import aside, current_thread_id, new_bell
-from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.decoder import Decoder
 from kafka_notify.runtime.handover import Handover, Message

@@ -11,9 +11,9 @@ import atexit
 import logging
 from collections import deque
 
+from kafka_notify import fork
 from kafka_notify.native import threading
 from kafka_notify.oslo.waiting import GreenBell
-from kafka_notify.runtime import fork
 
 _LOGGER = "kafka_notify"  # all of ours are below it
 _KEPT = 10_000  # lines of a process whose hub is busy; older ones go

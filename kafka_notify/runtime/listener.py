@@ -7,6 +7,7 @@ import atexit
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from kafka_notify import fork
 from kafka_notify.core import naming
 from kafka_notify.core.batching import BatchRule
 from kafka_notify.core.message import Target
@@ -17,7 +18,6 @@ from kafka_notify.errors import (
     InvalidTarget,
 )
 from kafka_notify.native import threading
-from kafka_notify.runtime import fork
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit

@@ -12,12 +12,12 @@ import atexit
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from kafka_notify import fork
 from kafka_notify.core import events
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import ReaderClient
 from kafka_notify.errors import BrokerError, BrokerUnavailable, RecordsGone
 from kafka_notify.native import threading
-from kafka_notify.runtime import fork
 from kafka_notify.runtime.groupstart import ensure_topics
 from kafka_notify.runtime.late_topics import LateTopics
 from kafka_notify.runtime.transport import NotificationTransport

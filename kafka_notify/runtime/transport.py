@@ -11,6 +11,7 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kafka_notify import fork
 from kafka_notify.core import envelope, naming
 from kafka_notify.core.context import context_to_dict
 from kafka_notify.core.events import ConnectionProblem, Monitor
@@ -21,7 +22,6 @@ from kafka_notify.core.url import TransportURL
 from kafka_notify.drivers.base import AdminClient, Driver, load_driver
 from kafka_notify.errors import BrokerError, ClosedError, InvalidTarget
 from kafka_notify.native import threading
-from kafka_notify.runtime import fork
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.log import EventLog
 from kafka_notify.runtime.sender import OnDelivery, Outgoing, Sender

@@ -110,9 +110,7 @@ def test_failed_requests(code: int, expected: type[BrokerError], retriable: bool
         ("Receive failed: error:0A0003FC:SSL routines::alert (in state UP)", BrokerUnavailable),
     ],
 )
-def test_a_handshake_that_failed_in_its_first_step(
-    text: str, expected: type[BrokerError]
-) -> None:
+def test_a_handshake_that_failed_in_its_first_step(text: str, expected: type[BrokerError]) -> None:
     """librdkafka's code for it is that of a broken connection; it will not pass by itself."""
     error = broker_error(KafkaError(KafkaError._TRANSPORT, text), doing=f"asking {ADDRESS}")
     assert type(error) is expected

@@ -6,7 +6,9 @@ from __future__ import annotations
 import http.client
 import re
 import signal
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +92,83 @@ for generation in (10, 20):
     assert process.end(END_S) == 0, process.log
     expected = [*range(30), *range(110, 130)]
     assert sorted(bare.payloads(f"{unique}.info")) == expected
+
+
+@pytest.mark.parametrize("outbox", ["off", "always"])
+def test_a_fork_waits_for_a_client_that_connects(
+    outbox: str, kafka: Kafka, start: Start, tmp_path: Path, unique: str
+) -> None:
+    """The child could get a resolver that hangs, from the thread that connects."""
+    program = f"""{PRELUDE}
+send(0, 10)
+pid = os.fork()
+if not pid:
+    send(10, 20)
+    os._exit(0 if transport.flush(30) == 0 else 1)
+print("confirmed", transport.stats()["confirmed"])
+reap(pid)
+"""
+    url = kafka.url(outbox=outbox, spool_dir=tmp_path)
+    process = start("-c", program, url, unique)
+    assert process.end(END_S) == 0, process.log
+    assert process.lines("child ") == ["0"]
+    assert int(process.lines("confirmed ")[0]) > 0
+
+
+def test_a_fork_waits_not_long_for_a_broker_without_answers(start: Start, unique: str) -> None:
+    """Somebody listens, and that is all: the first fork waits a moment, and the next does not."""
+    program = f"""{PRELUDE}
+import time
+send(0, 1)
+for _ in range(2):
+    began = time.monotonic()
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    print("took", time.monotonic() - began)
+    reap(pid)
+os._exit(0)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"kafka://127.0.0.1:{silent.getsockname()[1]}/"
+        process = start("-c", program, url, unique)
+        assert process.end(END_S) == 0, process.log
+    first, second = map(float, process.lines("took "))
+    assert second < first < 5
+
+
+def test_a_child_whose_resolver_hangs_says_so(kafka: Kafka, start: Start, unique: str) -> None:
+    """Threads of the parent resolve names all the time: many a child gets the lock of one."""
+    program = f"""{PRELUDE}
+import logging, socket
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+def resolve():
+    while True:
+        socket.getaddrinfo("127.0.0.1", 9092, flags=socket.AI_ADDRCONFIG)
+for _ in range(4):
+    threading.Thread(target=resolve, daemon=True).start()
+for number in range(30):
+    pid = os.fork()
+    if not pid:
+        own = threading.Thread(target=socket.getaddrinfo, args=("127.0.0.1", 9092),
+                               kwargs={{"flags": socket.AI_ADDRCONFIG}}, daemon=True)
+        own.start()
+        own.join(1)
+        send(number, number + 1)
+        os._exit(own.is_alive())
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        print("found one that hangs")
+        break
+os._exit(0)
+"""
+    process = start("-u", "-c", program, kafka.url(), unique)
+    assert process.end(2 * END_S) == 0, process.log
+    told = process.lines("Process ")
+    if not process.lines("found "):
+        assert not told
+        pytest.skip("getaddrinfo of this C library does not hang in a child of fork")
+    assert len(told) == 1
+    assert "cannot reach Kafka: it was forked while" in told[0]
 
 
 def test_an_idle_child_ends_and_sends_nothing(

@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
+from kafka_notify import fork
 from kafka_notify.errors import OutboxError
 from kafka_notify.native import threading
 
@@ -175,6 +176,4 @@ def _in_child() -> None:
     _claiming.release()
 
 
-os.register_at_fork(
-    before=_claiming.acquire, after_in_parent=_claiming.release, after_in_child=_in_child
-)
+fork.register_hold(_claiming.acquire, _claiming.release, in_child=_in_child)

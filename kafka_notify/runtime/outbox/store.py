@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
+from kafka_notify import fork
 from kafka_notify.errors import OutboxError, OutboxFull
 from kafka_notify.native import threading
 from kafka_notify.runtime.outbox import rows
@@ -325,4 +326,4 @@ def _let_go() -> None:
     _held.clear()
 
 
-os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
+fork.register_hold(_hold, _let_go)
