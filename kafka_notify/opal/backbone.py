@@ -27,9 +27,9 @@ class Backbone:
     ConfigurationError for a URL that cannot work.
     """
 
-    def __init__(self, url: str, **overrides: Any) -> None:
-        """Take options that win over the URL, too."""
-        parsed, settings = locate(url, os.environ)
+    def __init__(self, url: str, *, delivery: str = "confirm", **overrides: Any) -> None:
+        """Take options that win over the URL, and a ``delivery`` that does not."""
+        parsed, settings = locate(url, os.environ, delivery=delivery)
         settings = dataclasses.replace(settings, **overrides)
         self.transport = NotificationTransport(parsed, settings)
         self._sender = AsyncSender(self.transport)
@@ -105,18 +105,18 @@ class Backbone:
 
 
 _lock = threading.Lock()
-_backbones: dict[str, Backbone] = {}
+_backbones: dict[tuple[str, str], Backbone] = {}
 
 
-def backbone(url: str) -> Backbone:
+def backbone(url: str, *, delivery: str = "confirm") -> Backbone:
     """Return this process's backbone at ``url``, so that there is one producer.
 
-    Raises ConfigurationError.
+    ``delivery`` is for a URL that does not say. Raises ConfigurationError.
     """
     with _lock:
-        found = _backbones.get(url)
+        found = _backbones.get((url, delivery))
         if found is None:
-            found = _backbones[url] = Backbone(url)
+            found = _backbones[url, delivery] = Backbone(url, delivery=delivery)
         return found
 
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import NamedTuple
 
-from kafka_notify.opal.backbone import backbone
+from kafka_notify.opal.backbone import Backbone, backbone
 from kafka_notify.opal.events import Broadcasted
 
 
@@ -23,6 +23,14 @@ class Event(NamedTuple):
     message: str
 
 
+def servers_backbone(url: str) -> Backbone:
+    """Return the backbone of a server at ``url``. Raises ConfigurationError.
+
+    Nobody waits for a single event there: OPAL answers a post before its event is published.
+    """
+    return backbone(url, delivery="report")
+
+
 class KafkaBroadcast:
     """A handle on the process's backbone: cheap to make, and nothing to close.
 
@@ -30,7 +38,7 @@ class KafkaBroadcast:
     """
 
     def __init__(self, url: str) -> None:
-        self._backbone = backbone(url)
+        self._backbone = servers_backbone(url)
 
     def __repr__(self) -> str:
         """Tell where it leads; no secrets."""
@@ -55,7 +63,10 @@ class KafkaBroadcast:
         """Do nothing: a subscription ends with its block."""
 
     async def publish(self, channel: str, message: str) -> None:
-        """Return when Kafka has the event; see ``Backbone.publish``."""
+        """Return when the event is queued, with delivery=confirm when Kafka has it.
+
+        Calls of one loop keep their order; see ``Backbone.publish``.
+        """
         await self._backbone.publish(channel, message)
 
     @asynccontextmanager

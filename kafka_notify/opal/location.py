@@ -14,8 +14,6 @@ from kafka_notify.errors import ConfigurationError, InvalidTransportURL
 LOG = logging.getLogger("kafka_notify.opal")
 
 OURS: dict[str, Any] = {
-    # publish() returns when Kafka has the event.
-    "delivery": "confirm",
     # What is published while Kafka is away waits in the producer, for a day: nobody else keeps it.
     "confirm_timeout": 86_400.0,
     "delivery_timeout": 86_400.0,
@@ -46,9 +44,12 @@ _USER, _PASSWORD = "KAFKA_PLAIN_USERNAME", "KAFKA_PLAIN_PASSWORD"
 _CA_FOLDER = "KAFKA_SSL_CAPATH"
 
 
-def locate(text: str, environment: Mapping[str, str]) -> tuple[TransportURL, Settings]:
+def locate(
+    text: str, environment: Mapping[str, str], *, delivery: str = "confirm"
+) -> tuple[TransportURL, Settings]:
     """Return the backbone's URL and settings; the URL wins over the environment.
 
+    ``delivery`` is what the option of that name is where the URL does not say.
     Raises ConfigurationError: a malformed URL, an unknown option, a wrong value, a virtual host.
     """
     url = parse_url(text)
@@ -59,7 +60,8 @@ def locate(text: str, environment: Mapping[str, str]) -> tuple[TransportURL, Set
             "(OPAL_BROADCAST_CHANNEL_NAME), as it is; end the URL after the hosts",
         )
     given = parse_query(url.query)
-    ours = {**OURS, **OF_REPORT} if given.get("delivery") == "report" else OURS
+    given.setdefault("delivery", delivery)
+    ours = {**OURS, **OF_REPORT} if given["delivery"] == "report" else OURS
     found = _from_environment(environment)
     _log_in(url, environment)
     try:

@@ -13,8 +13,8 @@ from importlib import metadata
 from typing import Any
 
 from kafka_notify.errors import ConfigurationError
-from kafka_notify.opal.backbone import backbone, close_all
-from kafka_notify.opal.broadcast import KafkaBroadcast
+from kafka_notify.opal.backbone import close_all
+from kafka_notify.opal.broadcast import KafkaBroadcast, servers_backbone
 
 TESTED = ("0.9.9",)
 """The versions of opal-server that the tests run with."""
@@ -79,7 +79,7 @@ def _live_with(server: Any) -> None:
     broadcaster = server.pubsub.broadcaster
 
     async def read() -> None:
-        await backbone(broadcaster._broadcast_url).pin(broadcaster._channel)
+        await servers_backbone(broadcaster._broadcast_url).pin(broadcaster._channel)
 
     router.on_startup.insert(0, read)
     router.on_shutdown.insert(0, close_all)

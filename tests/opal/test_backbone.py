@@ -13,7 +13,8 @@ import pytest
 from kafka_notify.drivers.memory import MemoryCluster
 from kafka_notify.errors import ClosedError, DeliveryRefused, RecordsGone
 from kafka_notify.opal import KafkaBroadcast
-from kafka_notify.opal.backbone import backbone, close_all
+from kafka_notify.opal.backbone import close_all
+from kafka_notify.opal.broadcast import servers_backbone
 
 WAIT_S = 60.0
 
@@ -50,7 +51,8 @@ def test_the_contract(unique: str) -> None:
         assert [one.message for one in got] == [event(number) for number in range(3)]
         assert {one.channel for one in got} == {"EventNotifier"}
         await reading.disconnect()
-        assert backbone(url(unique)).transport.stats()["confirmed"] == 3
+        await servers_backbone(url(unique)).close()
+        assert servers_backbone(url(unique)).transport.stats()["confirmed"] == 3
 
     cluster = MemoryCluster.find(unique)
     run(main)
@@ -64,7 +66,7 @@ def test_a_channel_that_is_read_from_the_start(unique: str) -> None:
     MemoryCluster.find(unique)
 
     async def main() -> None:
-        broadcast, mine = KafkaBroadcast(url(unique)), backbone(url(unique))
+        broadcast, mine = KafkaBroadcast(url(unique)), servers_backbone(url(unique))
         channel = await mine.pin("c")
         while not channel.ready:
             await asyncio.sleep(0.01)
@@ -102,17 +104,16 @@ def test_a_kafka_that_is_away_at_the_start_is_waited_for(unique: str) -> None:
 
 
 def test_a_publish_that_waits_for_nobody(unique: str) -> None:
-    """delivery=report: a publish returns while Kafka is away; all arrives, once and in order."""
+    """A publish returns while Kafka is away; all arrives, once and in order."""
     cluster = MemoryCluster.find(unique)
-    there = f"{url(unique)}&delivery=report"
 
     async def main() -> None:
-        broadcast = KafkaBroadcast(there)
+        broadcast = KafkaBroadcast(url(unique))
         async with broadcast.subscribe("c") as subscriber:
             cluster.unavailable = True
             for number in range(50):
                 await broadcast.publish("c", event(number))
-            assert backbone(there).transport.stats()["confirmed"] == 0
+            assert servers_backbone(url(unique)).transport.stats()["confirmed"] == 0
             cluster.unavailable = False
             got = [(await subscriber.__anext__()).message for _ in range(50)]
         assert got == [event(number) for number in range(50)]
@@ -137,9 +138,9 @@ def test_an_event_that_is_too_large_is_refused_at_once(unique: str, delivery: st
 
 
 def test_a_full_buffer_is_waited_for_in_order(unique: str) -> None:
-    """delivery=report with room for one event: calls wait, without holding up their loop."""
+    """With room for one event calls wait, without holding up their loop."""
     cluster = MemoryCluster.find(unique)
-    query = "&delivery=report&send_buffer_records=1&send_block_timeout=30"
+    query = "&send_buffer_records=1&send_block_timeout=30"
 
     async def main() -> None:
         broadcast = KafkaBroadcast(url(unique) + query)
@@ -163,7 +164,7 @@ def test_a_gap_ends_the_iteration_and_the_next_goes_on_after_it(unique: str) -> 
 
     async def main() -> None:
         broadcast = KafkaBroadcast(url(unique))
-        await backbone(url(unique)).pin("c")
+        await servers_backbone(url(unique)).pin("c")
 
         async def read(into: list[str], count: int) -> None:
             async with broadcast.subscribe("c") as subscriber:
@@ -193,12 +194,12 @@ def test_a_gap_ends_the_iteration_and_the_next_goes_on_after_it(unique: str) -> 
 
 
 def test_stopping_does_not_wait_for_a_kafka_that_is_away(unique: str) -> None:
-    """Who still publishes when the process stops gets an error, within close_timeout."""
+    """Who still waits for Kafka when the process stops gets an error, within close_timeout."""
     cluster = MemoryCluster.find(unique)
     cluster.unavailable = True
 
     async def main() -> None:
-        broadcast = KafkaBroadcast(f"{url(unique)}&close_timeout=0.3")
+        broadcast = KafkaBroadcast(f"{url(unique)}&delivery=confirm&close_timeout=0.3")
         publishing = asyncio.ensure_future(broadcast.publish("c", event(1)))
         await asyncio.sleep(0.05)
         await close_all()

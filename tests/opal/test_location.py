@@ -16,7 +16,14 @@ def test_the_url_as_opal_has_it() -> None:
     url, settings = locate("kafka://one:9092,two:9092", {})
     assert [host.address for host in url.hosts] == ["one:9092", "two:9092"]
     assert (settings.delivery, settings.dead_letter) == ("confirm", False)
-    assert settings.confirm_timeout == 86_400
+    assert settings.confirm_timeout == settings.delivery_timeout == 86_400
+
+
+def test_the_urls_delivery_wins_over_that_of_its_user() -> None:
+    """A server's and a relay's differ where the URL says nothing."""
+    bare, told = "kafka://host", "kafka://host/?delivery=confirm"
+    assert locate(bare, {}, delivery="report")[1].delivery == "report"
+    assert locate(told, {}, delivery="report")[1].delivery == "confirm"
 
 
 def test_the_url_takes_our_options() -> None:
