@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import traceback
+from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, reject
 from hypothesis import strategies as st
 
 from kafka_notify.core.url import (
@@ -278,6 +279,10 @@ def test_upstream_reads_what_we_write(url: TransportURL) -> None:
     conf = pytest.importorskip("oslo_config.cfg").ConfigOpts()
     # Python's parse_qs, which upstream uses, drops options without a value.
     assume(all(url.query.values()))
+    try:
+        urlsplit(str(url))
+    except ValueError:
+        reject()  # newer Pythons take no brackets beside another host, and so upstream does not
 
     theirs = upstream.parse(conf, str(url))
 
