@@ -195,7 +195,10 @@ class Process:
 
 
 class Fleet:
-    """Servers and clients on one backbone; a context manager that leaves nothing behind."""
+    """Servers and clients on one backbone; a context manager that leaves nothing behind.
+
+    An error that leaves the block has their logs printed.
+    """
 
     def __init__(self, brokers: str, *, channel: str = "EventNotifier", options: str = "") -> None:
         """``options`` are a query for the URL of our servers, which the stock ones get without."""
@@ -203,6 +206,7 @@ class Fleet:
         self.channel = channel
         self.options = options
         self.opa = Opa()
+        self._processes: list[Process] = []
         self._open = contextlib.ExitStack()
         self.folder = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
         self._open.callback(self.opa.close)
@@ -210,10 +214,14 @@ class Fleet:
     def __enter__(self) -> Fleet:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for process in self._processes:
+                print(f"--- {process.name}:\n{process.text[-20_000:]}", file=sys.stderr)
         self._open.close()
 
     def _started(self, process: Process) -> Process:
+        self._processes.append(process)
         self._open.callback(process.kill)
         return process
 

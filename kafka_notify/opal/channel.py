@@ -45,6 +45,12 @@ class Channel:
         """Whether its topic is being read."""
         return self._begun.is_set()
 
+    async def await_ready(self, timeout_s: float) -> bool:
+        """Wait until its topic is being read, at most so long; tell whether it is."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._begun.wait(), timeout_s)
+        return self.ready
+
     async def _begin(self) -> None:
         failures = 0
         while True:

@@ -8,6 +8,7 @@ attribute, the server does not start.
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib import metadata
 from typing import Any
@@ -16,11 +17,14 @@ from kafka_notify.errors import ConfigurationError
 from kafka_notify.opal.backbone import close_all
 from kafka_notify.opal.broadcast import KafkaBroadcast, servers_backbone
 
+LOG = logging.getLogger("kafka_notify.opal")
+
 TESTED = ("0.9.9",)
 """The versions of opal-server that the tests run with."""
 
 UNTESTED_VARIABLE = "KAFKA_NOTIFY_OPAL_UNTESTED"
 _URI = "OPAL_BROADCAST_URI"
+_READ_S = 5.0  # how long a server waits for its topic to be read before it serves
 _SCHEMES = ("kafka", "kafka-notify")
 
 
@@ -79,7 +83,17 @@ def _live_with(server: Any) -> None:
     broadcaster = server.pubsub.broadcaster
 
     async def read() -> None:
-        await servers_backbone(broadcaster._broadcast_url).pin(broadcaster._channel)
+        backbone = servers_backbone(broadcaster._broadcast_url)
+        channel = await backbone.pin(broadcaster._channel)
+        # A client that is let in before that could miss what is published meanwhile.
+        if not await channel.await_ready(_READ_S):
+            LOG.warning(
+                "%s is not read yet, after %g s: clients are served, and get what is published "
+                "from when it is (Kafka at %s)",
+                channel.topic,
+                _READ_S,
+                backbone.transport.address,
+            )
 
     router.on_startup.insert(0, read)
     router.on_shutdown.insert(0, close_all)

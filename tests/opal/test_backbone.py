@@ -79,6 +79,20 @@ def test_a_channel_that_is_read_from_the_start(unique: str) -> None:
     run(main)
 
 
+def test_a_channel_tells_when_it_is_read(unique: str) -> None:
+    """What waits for it does so for as long as it wants to, and the channel goes on trying."""
+    cluster = MemoryCluster.find(unique)
+    cluster.unavailable = True
+
+    async def main() -> None:
+        channel = await servers_backbone(url(unique)).pin("c")
+        assert not await channel.await_ready(0.1)
+        cluster.unavailable = False
+        assert await channel.await_ready(WAIT_S)
+
+    run(main)
+
+
 def test_a_kafka_that_is_away_at_the_start_is_waited_for(unique: str) -> None:
     """A subscription begins when it is back, and what is published meanwhile arrives."""
     cluster = MemoryCluster.find(unique)
