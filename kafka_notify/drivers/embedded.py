@@ -44,10 +44,8 @@ PARTITIONS = 4
 DEFAULT_NAME = "embedded"
 
 _CONSUMER_DEFAULTS: Config = {
-    # The mock waits session.timeout.ms - 1 s for the other members at each classic rebalance, and
-    # 3 s at the first. Whose session ends meanwhile is never answered, and waits for minutes: with
-    # 3 s that was one group in a hundred on a busy machine.
-    "session.timeout.ms": 4000,
+    # The mock waits session.timeout.ms - 1 s for the other members at each classic rebalance.
+    "session.timeout.ms": 3000,
     "heartbeat.interval.ms": 500,
     # It answers a fetch when this is over, a real broker as soon as there is a record.
     "fetch.wait.max.ms": 5,
