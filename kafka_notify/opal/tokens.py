@@ -109,10 +109,11 @@ def _load(key: str, algorithm: str) -> Any:
         raise ConfigurationError(
             f"the JWT algorithm {algorithm!r} is none with a public key; OPAL's is {ALGORITHM}"
         )
-    path = Path(os.path.expanduser(key))
+    path = os.path.expanduser(key)
     text = key
-    if len(key) < 1000 and "\n" not in key and path.is_file():
-        text = path.read_text()
+    # Unlike Path.is_file, this takes a key for no file, too, whose name would be too long.
+    if os.path.isfile(path):
+        text = Path(path).read_text()
     elif "\n" not in text and not text.startswith(("ssh-", "ecdsa-")):
         text = text.replace("_", "\n") + "\n"
     raw = text.encode()

@@ -87,6 +87,13 @@ def test_bad_tokens(private: Any) -> None:
 
 def test_bad_keys() -> None:
     """A key that is none, or an algorithm without public keys, is refused at the start."""
+    # One in three hundred keys has no slash in 255 characters: no path has such a part.
+    for unusable in (
+        "A" * 300,
+        f"-----BEGIN PUBLIC KEY-----_{'A' * 300}_-----END PUBLIC KEY-----",
+    ):
+        with pytest.raises(ConfigurationError, match="as PEM or as OpenSSH"):
+            Tokens(unusable)
     with pytest.raises(ConfigurationError, match="public key") as raised:
         Tokens("-----BEGIN PUBLIC KEY-----\nnonsense\n")
     assert "nonsense" not in str(raised.value)
