@@ -106,15 +106,20 @@ def test_closing_ends_an_iteration(transport: Any, unique: str) -> None:
 
     async def main() -> None:
         async with Reading(transport, [unique]) as reading:
+            arrived = asyncio.Event()
+            values = []
 
-            async def work() -> list[bytes | None]:
-                return [record.value async for record in reading]
+            async def work() -> None:
+                async for record in reading:
+                    values.append(record.value)
+                    arrived.set()
 
             task = asyncio.ensure_future(work())
             await send(transport, unique, b"1")
-            await asyncio.sleep(0.2)
+            await arrived.wait()
             await reading.close()
-            assert await task == [b"1"]
+            await task
+            assert values == [b"1"]
 
     run(main)
 
