@@ -153,7 +153,7 @@ for number in range(30):
         own = threading.Thread(target=socket.getaddrinfo, args=("127.0.0.1", 9092),
                                kwargs={{"flags": socket.AI_ADDRCONFIG}}, daemon=True)
         own.start()
-        own.join(1)
+        own.join(5)
         send(number, number + 1)
         os._exit(own.is_alive())
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
