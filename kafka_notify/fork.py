@@ -12,6 +12,8 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from kafka_notify.native import threading
+
 
 class Forkable(Protocol):
     """Something that owns clients or locks."""
@@ -31,7 +33,8 @@ class _Hold(NamedTuple):
 # Process-wide on purpose: os.register_at_fork cannot be undone, so one hook serves all owners.
 _owners: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _waits: list[Callable[[], object]] = []
-_holds: list[_Hold] = []
+_forking = threading.Lock()  # of two threads that fork, one at a time gets to the holds
+_holds = [_Hold(_forking.acquire, _forking.release, _forking.release)]
 _held: list[_Hold] = []
 
 
@@ -68,14 +71,21 @@ def _before() -> None:
             _held.append(hold)
 
 
+def _no_longer_held() -> list[_Hold]:
+    """Return what this thread holds, the last first; the next one to fork begins with none."""
+    held = _held[::-1]
+    _held.clear()
+    return held
+
+
 def _in_parent() -> None:
-    while _held:
-        _held.pop().let_go()
+    for hold in _no_longer_held():
+        hold.let_go()
 
 
 def _in_child() -> None:
-    while _held:
-        _held.pop().in_child()
+    for hold in _no_longer_held():
+        hold.in_child()
     for owner in list(_owners):
         owner.after_fork_in_child()
 

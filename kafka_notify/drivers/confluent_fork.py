@@ -43,8 +43,7 @@ class _Clients:
         self._connecting.append((weakref.ref(over), time.monotonic()))
 
     def wait(self) -> None:
-        while self._connecting:
-            over, began_s = self._connecting.popleft()
+        for over, began_s in list(self._connecting):
             if (event := over()) is not None:
                 event.wait(max(0.0, began_s + _CONNECTING_S - time.monotonic()))
 

@@ -68,8 +68,7 @@ def test_a_channel_that_is_read_from_the_start(unique: str) -> None:
     async def main() -> None:
         broadcast, mine = KafkaBroadcast(url(unique)), servers_backbone(url(unique))
         channel = await mine.pin("c")
-        while not channel.ready:
-            await asyncio.sleep(0.01)
+        assert await channel.await_ready(WAIT_S)
         await broadcast.publish("c", event(1))
         await asyncio.sleep(0.2)
         async with broadcast.subscribe("c") as subscriber:

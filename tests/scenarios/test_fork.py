@@ -115,6 +115,30 @@ reap(pid)
     assert int(process.lines("confirmed ")[0]) > 0
 
 
+def test_threads_that_fork_at_the_same_time(start: Start) -> None:
+    """Each lets go of what it has held itself, and of nothing of another's."""
+    program = """
+import os, sys, threading
+import kafka_notify.drivers.confluent_fork
+import kafka_notify.runtime.outbox.folder, kafka_notify.runtime.outbox.store
+sys.setswitchinterval(1e-6)
+def fork():
+    for _ in range(100):
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        os.waitpid(pid, 0)
+threads = [threading.Thread(target=fork) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    process = start("-c", program)
+    assert process.end(END_S) == 0, process.log
+    assert "Exception ignored" not in process.log
+
+
 def test_a_fork_waits_not_long_for_a_broker_without_answers(start: Start, unique: str) -> None:
     """Somebody listens, and that is all: the first fork waits a moment, and the next does not."""
     program = f"""{PRELUDE}
