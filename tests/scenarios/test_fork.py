@@ -118,12 +118,21 @@ reap(pid)
 def test_threads_that_fork_at_the_same_time(start: Start) -> None:
     """Each lets go of what it has held itself, and of nothing of another's."""
     program = """
-import os, sys, threading
-import kafka_notify.drivers.confluent_fork
+import os, threading, time
+from kafka_notify import fork as forks
+lock, owner = threading.Lock(), []
+def take():
+    lock.acquire()
+    owner[:] = [threading.get_ident()]
+def let_go():
+    print("mine", owner == [threading.get_ident()])
+    lock.release()
+    time.sleep(0.001)  # the next one gets it before this thread is through
+forks.register_hold(take, let_go, in_child=lock.release)
 import kafka_notify.runtime.outbox.folder, kafka_notify.runtime.outbox.store
-sys.setswitchinterval(1e-6)
+forks.register_hold(lambda: time.sleep(0.003), lambda: None)  # and is not through itself then
 def fork():
-    for _ in range(100):
+    for _ in range(20):
         pid = os.fork()
         if not pid:
             os._exit(0)
@@ -136,6 +145,7 @@ for thread in threads:
 """
     process = start("-c", program)
     assert process.end(END_S) == 0, process.log
+    assert process.lines("mine ") == ["True"] * 80
     assert "Exception ignored" not in process.log
 
 
