@@ -1,6 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets tools that still run ``setup.py`` build the package; all metadata is in setup.cfg."""
+"""Builds the compiled part, where there is a compiler; all metadata is in setup.cfg."""
 
-from setuptools import setup
+from setuptools import Extension, setup
 
-setup()
+setup(
+    ext_modules=[
+        Extension(
+            "kafka_notify.core._encoder",
+            sources=["kafka_notify/core/_encoder.c"],
+            define_macros=[("Py_LIMITED_API", "0x030A0000")],
+            py_limited_api=True,
+            optional=True,  # without it core/envelope.py does the same in Python
+        )
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)

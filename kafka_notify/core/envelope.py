@@ -22,6 +22,11 @@ from kafka_notify.core.primitive import to_primitive
 from kafka_notify.core.wire import REFUSALS, Read, Whole, read_whole
 from kafka_notify.errors import SerializationError, UndecodableRecord
 
+try:
+    from kafka_notify.core._encoder import encode_plain
+except ImportError:  # it was installed without a compiler
+    encode_plain = None
+
 _VERSION = "oslo.version"
 _MESSAGE = "oslo.message"
 _OUR_VERSION = "2.0"
@@ -34,11 +39,20 @@ _flatten = msgspec.msgpack.Encoder().encode
 _INFINITY = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # see _may_hold_infinity
 
 
-def encode(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
+def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
     """Return the record value of a notification's fields and its context.
 
     Raises SerializationError that names the path of what JSON cannot hold.
     """
+    if encode_plain is not None:
+        value = encode_plain(message, ctxt)
+        if value is not None:
+            return value
+    return encode_in_python(message, ctxt)
+
+
+def encode_in_python(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
+    """Same as encode: for what is not plain, and where the compiled one is missing."""
     whole = {**message, "_context": ctxt}
     try:
         text = _encode_plain(whole, None)
