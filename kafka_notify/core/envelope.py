@@ -25,7 +25,7 @@ from kafka_notify.errors import SerializationError, UndecodableRecord
 try:
     from kafka_notify.core._encoder import encode_plain
 except ImportError:  # it was installed without a compiler
-    encode_plain = None
+    encode_plain = None  # type: ignore[assignment]
 
 _VERSION = "oslo.version"
 _MESSAGE = "oslo.message"
@@ -39,7 +39,7 @@ _flatten = msgspec.msgpack.Encoder().encode
 _INFINITY = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # see _may_hold_infinity
 
 
-def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
+def encode(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
     """Return the record value of a notification's fields and its context.
 
     Raises SerializationError that names the path of what JSON cannot hold.
@@ -52,7 +52,7 @@ def encode(message: dict[str, Any], ctxt: dict[str, Any]) -> bytes:
 
 
 def encode_in_python(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
-    """Same as encode: for what is not plain, and where the compiled one is missing."""
+    """Do what ``encode`` does: for what is not plain, and where nothing was compiled."""
     whole = {**message, "_context": ctxt}
     try:
         text = _encode_plain(whole, None)

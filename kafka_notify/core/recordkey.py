@@ -46,8 +46,13 @@ class RecordKey:
             value = self._walk({"payload": message.get("payload"), "context": ctxt})
             if value is None:
                 value = message.get("publisher_id")
-        # Half a surrogate pair, which JSON can spell, has no UTF-8 form of its own.
-        return None if value is None else str(value).encode(errors="backslashreplace")
+        if value is None:
+            return None
+        try:
+            return str(value).encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair, which JSON can spell, has no UTF-8 form of its own.
+            return str(value).encode(errors="backslashreplace")
 
     def _walk(self, value: Any) -> Any:
         for name in self._path:

@@ -146,11 +146,12 @@ class Notifier:
         return self._driver_names != ["noop"]
 
     def _notify(self, ctxt: Any, event_type: str, payload: Any, priority: str) -> None:
-        if not self._drivers:
+        drivers = self._drivers
+        if not drivers:
             return
         context, message = self.compose(ctxt, event_type, payload, priority)
-        if len(self._drivers) == 1:
-            self._drivers[0].notify(context, message, priority, self.retry)
+        if len(drivers) == 1:
+            drivers[0].notify(context, message, priority, self.retry)
         else:
             self._notify_all(context, message, priority)
 
@@ -163,7 +164,7 @@ class Notifier:
         self, ctxt: Any, event_type: str, payload: Any, priority: str
     ) -> tuple[Any, dict[str, Any]]:
         """Return the context that may travel, and the fields of a new notification."""
-        context = self._safe(ctxt)
+        context = ctxt if type(ctxt) is dict and not ctxt else self._safe(ctxt)
         if self._serializer is not None:
             payload = self._serializer.serialize_entity(ctxt, payload)
             context = self._serializer.serialize_context(context)
@@ -190,8 +191,6 @@ class Notifier:
             raise first
 
     def _safe(self, ctxt: Any) -> Any:
-        if type(ctxt) is dict and not ctxt:
-            return ctxt
         try:
             return safe_context(ctxt, self.transport.settings.context_fields)
         except UnsafeContext as unsafe:

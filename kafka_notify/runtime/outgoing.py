@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.errors import DeliveryError
@@ -29,6 +29,11 @@ class Outgoing(NamedTuple):
         if self.headers:
             size += sum(len(name) + len(value) for name, value in self.headers)
         return size
+
+
+def outgoing(fields: tuple[Any, ...]) -> Outgoing:
+    """Return ``Outgoing(*fields)``, all five, in half the time."""
+    return tuple.__new__(Outgoing, fields)
 
 
 class Told(Protocol):

@@ -24,7 +24,8 @@ from kafka_notify.errors import BrokerError, ClosedError, InvalidTarget
 from kafka_notify.native import threading
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.log import EventLog
-from kafka_notify.runtime.sender import OnDelivery, Outgoing, Sender
+from kafka_notify.runtime.outgoing import OnDelivery, Outgoing, outgoing
+from kafka_notify.runtime.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -143,10 +144,12 @@ class NotificationTransport:
         """
         key, value = self._content(ctxt, message)
         message_id = message.get("message_id")
-        return [
-            Outgoing(self._kafka_topic(topic, priority), key, value, message_id)
-            for topic in topics
-        ]
+        names = self._topics
+        records = []
+        for topic in topics:
+            name = names.get((topic, priority)) or self._kafka_topic(topic, priority)
+            records.append(outgoing((name, key, value, message_id, ())))
+        return records
 
     def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
         """Return the record for a topic whose name has its priority, as oslo.messaging makes them.
@@ -157,7 +160,7 @@ class NotificationTransport:
         if name is None:
             name = self._topics[topic, ""] = naming.add_vhost(topic, self.vhost)
         key, value = self._content(ctxt, message)
-        return Outgoing(name, key, value, message.get("message_id"))
+        return outgoing((name, key, value, message.get("message_id"), ()))
 
     def send_prepared(self, record: Outgoing, retry: int | None) -> None:
         """Send one record; blocks and raises as ``send``."""
@@ -200,10 +203,7 @@ class NotificationTransport:
         return self._record_key.of(message, context), envelope.encode(message, context)
 
     def _kafka_topic(self, topic: str, priority: str) -> str:
-        name = self._topics.get((topic, priority))
-        if name is None:
-            name = naming.topic_name(topic, priority, self.vhost)
-            self._topics[topic, priority] = name
+        name = self._topics[topic, priority] = naming.topic_name(topic, priority, self.vhost)
         return name
 
     def _require_open(self) -> None:

@@ -122,7 +122,7 @@ def test_sizes(size: int, character: str) -> None:
         object(),
         nested(101),
     ],
-    ids=repr,
+    ids=lambda odd: type(odd).__name__,
 )
 def test_what_is_not_plain_is_left_to_python(odd: Any) -> None:
     """At the top, inside of others and in the context; also as the whole, and after the fields."""
