@@ -87,6 +87,12 @@ class ProducerClient(Protocol):
         """Release the client; what was not flushed is lost. Idempotent."""
 
 
+Then = Callable[[bool], "Callable[[], None] | None"]
+"""What follows a commit. Called in whichever thread has the answer, and told whether that one has
+nothing else to do: then it calls what it is given back, beside the consumer's own, which goes on
+without waiting for it."""
+
+
 class ConsumerClient(Protocol):
     """One member of one consumer group. All calls from its one thread, but ``abandon``."""
 
@@ -131,9 +137,12 @@ class ConsumerClient(Protocol):
         self,
         next_offsets: Mapping[Partition, int],
         notes: Mapping[Partition, str] | None = None,
+        *,
+        then: Then | None = None,
     ) -> None:
         """Store the offsets to go on from, synchronously, and a note beside each (see ``notes``).
 
+        ``then`` is called once they are stored, before this returns, and only then.
         Raises AssignmentLost when this member may not commit them any more, CommitUnanswered when
         the outcome is unknown, CommitFailed with ``retriable`` for everything else. Blocks at most
         the client's socket time-out.

@@ -19,9 +19,9 @@ from confluent_kafka import (
 )
 
 from kafka_notify.core.message import Partition, Record
-from kafka_notify.drivers.base import OnPartitions
+from kafka_notify.drivers.base import OnPartitions, Then
 from kafka_notify.drivers.confluent_client import leak
-from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut
+from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut, all_stored
 from kafka_notify.drivers.confluent_errors import Problems, commit_error
 from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_offsets import Offsets, topic_partitions
@@ -270,9 +270,13 @@ class KafkaConsumer:
         self,
         next_offsets: Mapping[Partition, int],
         notes: Mapping[Partition, str] | None = None,
+        *,
+        then: Then | None = None,
     ) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         if not next_offsets:
+            if then is not None:
+                then(False)
             return
         if self._maybe_client is None:
             raise self._closed()
@@ -291,7 +295,7 @@ class KafkaConsumer:
         ]
         began = time.monotonic()
         try:
-            stored = self._store(offsets)
+            stored = self._store(offsets, then)
         except KafkaException as error:
             failure = commit_error(error.args[0], group=self._group, address=self._address)
             if isinstance(failure, AssignmentLost):
@@ -310,11 +314,14 @@ class KafkaConsumer:
             if partition.error is not None:
                 raise commit_error(partition.error, group=self._group, address=self._address)
 
-    def _store(self, offsets: list[TopicPartition]) -> list[TopicPartition]:
+    def _store(self, offsets: list[TopicPartition], then: Then | None) -> list[TopicPartition]:
         if self._calling_back:
             # This thread is inside the client, and keeps every other thread out of it.
-            return self._client.commit(offsets=offsets, asynchronous=False)
-        return self._committer.commit(offsets)
+            stored = self._client.commit(offsets=offsets, asynchronous=False)
+            if then is not None and all_stored(stored):
+                then(False)
+            return stored
+        return self._committer.commit(offsets, then)
 
     def committed(
         self, partitions: Sequence[Partition], timeout_s: float

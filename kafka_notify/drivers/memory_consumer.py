@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from kafka_notify.core.message import Partition, Record
-from kafka_notify.drivers.base import OnPartitions, OnProblem
+from kafka_notify.drivers.base import OnPartitions, OnProblem, Then
 from kafka_notify.drivers.memory_cluster import MemoryCluster
 from kafka_notify.drivers.memory_group import Member
 from kafka_notify.errors import (
@@ -191,6 +191,8 @@ class MemoryConsumer:
         self,
         next_offsets: Mapping[Partition, int],
         notes: Mapping[Partition, str] | None = None,
+        *,
+        then: Then | None = None,
     ) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         self._check_open()
@@ -210,6 +212,8 @@ class MemoryConsumer:
             self._group.committed.update(next_offsets)
             for partition in next_offsets:
                 self._group.notes[partition] = (notes or {}).get(partition, "")
+        if then is not None:
+            then(False)
 
     def _check_may_commit(self, next_offsets: Mapping[Partition, int]) -> None:
         if self._member is not None:

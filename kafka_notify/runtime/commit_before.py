@@ -7,7 +7,8 @@ records (or one batch, if that is larger).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from kafka_notify.core import events
 from kafka_notify.core.batching import Batcher
@@ -74,8 +75,8 @@ class CommitBefore:
         unknown = False
         while units:
             try:
-                self._member.client().commit(next_offsets(units))
-                break
+                self._member.client().commit(next_offsets(units), then=partial(self._go_on, units))
+                return
             except (CommitFailed, AssignmentLost) as error:
                 attempt += 1
                 unknown = unknown or (
@@ -96,8 +97,11 @@ class CommitBefore:
                     # Whoever has the partitions next reads again what is not committed.
                     self._let_go(units, unknown=unknown)
                     return
+
+    def _go_on(self, units: list[Unit], stays: bool) -> Callable[[], None] | None:
+        """Hand over what is committed, in whichever thread has heard so; see ``Then``."""
         self._counters.add("received", sum([len(unit.records) for unit in units]))
-        self._hands.hand_over(units)
+        return self._hands.hand_over(units, stays=stays)
 
     def _without_gone(self, units: list[Unit], *, unknown: bool) -> list[Unit]:
         gone = self._member.gone

@@ -125,8 +125,8 @@ class Handover:
         """How many of them take room; see ``InHand.busy``."""
         return self.account.busy
 
-    def hand_over(self, units: Collection[Unit]) -> None:
-        """Take units in their order. Never blocks."""
+    def hand_over(self, units: Collection[Unit], *, stays: bool = False) -> None:
+        """Take units in their order. Never blocks. Who runs them is oslo.messaging's business."""
         self._make_ready(self.account.add(units))
 
     def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:

@@ -35,8 +35,14 @@ class Hands(Protocol):
     def busy(self) -> int:
         """How many of them take room; those behind a requeued one need not, if uncommitted."""
 
-    def hand_over(self, units: Collection[Unit]) -> None:
-        """Take units in their order. Never blocks."""
+    def hand_over(
+        self, units: Collection[Unit], *, stays: bool = False
+    ) -> Callable[[], None] | None:
+        """Take units in their order. Never blocks.
+
+        With ``stays`` the thread that calls is at their disposal: what is returned, if anything,
+        is called in it next, and runs some of them. Threads: one at a time.
+        """
 
     def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until ``has_room``, asked whenever something has ended; tell whether that is so."""

@@ -52,6 +52,7 @@ class Workers:
         self._lock = threading.Lock()  # of the threads and how many are awake
         self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._borrowed: set[int] = set()  # others' threads that work as ours
         self._awake = 0
         self._score = 0  # above _SLOW while endpoints are slow
         self._taken_s = 0.0
@@ -75,11 +76,18 @@ class Workers:
         """How many of them take room; see ``InHand.busy``."""
         return self.account.busy
 
-    def hand_over(self, units: Collection[Unit]) -> None:
-        """Take units in their order. Never blocks. Threads: the listener's own."""
+    def hand_over(
+        self, units: Collection[Unit], *, stays: bool = False
+    ) -> Callable[[], None] | None:
+        """Take units in their order; see ``Hands``. A thread that stays need not be woken."""
         ready = self.account.add(units)
-        if ready:
-            self._start_all(ready)
+        if not ready:
+            return None
+        if stays and self._borrow():
+            self._ready.extend(ready)
+            return self._help
+        self._start_all(ready)
+        return None
 
     def start(self, unit: Unit) -> None:
         """Have a unit run by the next thread that is free."""
@@ -109,10 +117,10 @@ class Workers:
         if self._awake >= self._limit:
             return
         with self._lock:
-            if self._awake < len(self._threads):
+            if self._asleep > 0:
                 self._awake += 1
                 self._wakeups.put(None)
-            elif len(self._threads) < self._limit:
+            elif self._awake < self._limit:
                 thread = threading.Thread(
                     target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True
                 )
@@ -120,20 +128,57 @@ class Workers:
                 self._awake += 1
                 thread.start()
 
-    def _work(self) -> None:
+    def _borrow(self) -> bool:
+        """Have the calling thread work as one of ours if none of them is awake."""
+        with self._lock:
+            if self._awake or self._closed:
+                return False
+            self._awake += 1
+            self._borrowed.add(threading.get_ident())
+        return True
+
+    def _help(self) -> None:
+        """Work in a borrowed thread, until others are enough."""
         thread_id = threading.get_ident()
         try:
-            while self._stays(thread_id):
-                try:
-                    unit: Unit | None = self._ready.popleft()
-                except IndexError:
-                    continue
+            self._run_all(thread_id)
+        finally:
+            with self._lock:
+                if thread_id in self._borrowed:  # closed meanwhile, or ended by an error
+                    self._borrowed.remove(thread_id)
+                    self._awake -= 1
+
+    @property
+    def _asleep(self) -> int:
+        """How many of its own threads are; to be asked under the lock."""
+        return len(self._threads) - (self._awake - len(self._borrowed))
+
+    def _work(self) -> None:
+        thread_id = threading.get_ident()
+        while not self._closed or self._ready:
+            self._run_all(thread_id)
+            if not self._closed:
+                self._wakeups.get()
+
+    def _run_all(self, thread_id: int) -> None:
+        """Run what may run, until nothing may or others are enough."""
+        try:
+            while True:
+                unit = self._next()
                 while unit is not None:
                     if self._score > _SLOW and self._ready:
                         self._wake_one()
                     unit = self._take_turns(self._run_one(unit, thread_id))
+                if not self._stays(thread_id):
+                    return
         finally:
             self._rests(thread_id)
+
+    def _next(self) -> Unit | None:
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return None
 
     def _take_turns(self, following: Unit | None) -> Unit | None:
         """Have what follows in a lane queue behind other lanes; return whose turn it is.
@@ -144,10 +189,7 @@ class Workers:
         if following is None or not self._ready:
             return following
         self._ready.append(following)
-        try:
-            return self._ready.popleft()
-        except IndexError:
-            return None
+        return self._next()
 
     def _rests(self, thread_id: int) -> None:
         # Not after each unit: the next one replaces it.
@@ -155,7 +197,7 @@ class Workers:
             self._stuck.end(thread_id)
 
     def _stays(self, thread_id: int) -> bool:
-        """Sleep while nothing may run, or others are enough; tell whether to go on."""
+        """Tell whether to go on; if nothing may run, or others are enough, count as asleep."""
         if self._ready and (self._awake == 1 or self._score > _SLOW):
             return True
         self._rests(thread_id)
@@ -167,8 +209,8 @@ class Workers:
             if self._ready and (not self._awake or self._score > _SLOW):
                 self._awake += 1
                 return True
-        self._wakeups.get()
-        return True
+            self._borrowed.discard(thread_id)
+        return False
 
     def _run_one(self, unit: Unit, thread_id: int) -> Unit | None:
         """Run a unit and return the next of its lane; an account is closed whatever happens."""
@@ -269,7 +311,7 @@ class Workers:
 
     def is_mine(self, thread: threading.Thread) -> bool:
         """Tell whether ``thread`` is one of the workers."""
-        return thread in self._threads
+        return thread in self._threads or thread.ident in self._borrowed
 
     def close(self, timeout_s: float) -> None:
         """End the threads; one that is still in an endpoint is left to end after it."""
@@ -278,7 +320,7 @@ class Workers:
             self.redelivery.close(timeout_s)
         with self._lock:
             self._closed = True
-            asleep = len(self._threads) - self._awake
+            asleep = self._asleep
             self._awake += asleep
         for _ in range(asleep):
             self._wakeups.put(None)

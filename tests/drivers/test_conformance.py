@@ -327,6 +327,21 @@ def test_a_member_commits_only_what_it_owns(bench: Bench, unique: str) -> None:
     first.consumer.commit(dict.fromkeys(first.assigned, 0))
 
 
+def test_what_follows_a_commit(bench: Bench, unique: str) -> None:
+    """It is called once, before the commit returns, and not after one that was refused."""
+    partitions = bench.create(unique)
+    member = bench.member(unique, unique)
+    take_until([member], lambda: len(member.assigned) == 4, "the assignment")
+    called: list[bool] = []
+    member.consumer.commit(dict.fromkeys(partitions, 0), then=called.append)
+    assert len(called) == 1
+    member.consumer.commit({}, then=called.append)
+    assert len(called) == 2
+    with pytest.raises(AssignmentLost, match=unique):
+        bench.consumer(unique).commit(dict.fromkeys(partitions, 0), then=called.append)
+    assert len(called) == 2
+
+
 # --- rebalancing
 
 

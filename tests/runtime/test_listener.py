@@ -257,10 +257,10 @@ class FirstConsumerHangs:
         if self._consumers == 1:
             commit = consumer.commit
 
-            def hanging(next_offsets):
+            def hanging(next_offsets, *notes, then=None):
                 if self.hangs:
                     raise CommitUnanswered("no answer", retriable=True)
-                commit(next_offsets)
+                commit(next_offsets, *notes, then=then)
 
             consumer.commit = hanging
         return consumer

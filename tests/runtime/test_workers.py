@@ -9,6 +9,7 @@ import pytest
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.runtime.workers import Workers
+from tests.waiting import eventually
 
 BOUND_S = 10.0
 
@@ -134,3 +135,86 @@ def test_close_does_not_wait_for_ever(make_workers):
     workers.hand_over([unit(0)])
     workers.close(0.05)
     release.set()
+
+
+def test_a_thread_that_stays_works_as_one_of_ours(make_workers):
+    """It runs what it has handed over, in order, and nobody is woken for it."""
+    seen = []
+    workers = make_workers(
+        lambda one: seen.append(
+            (
+                one.records[0].offset,
+                threading.get_ident(),
+                workers.is_mine(threading.current_thread()),
+            )
+        )
+    )
+    go_on = workers.hand_over([unit(0, b"a"), unit(1, b"a"), unit(2, b"b")], stays=True)
+    assert not seen
+    go_on()
+    me = threading.get_ident()
+    assert sorted(seen) == [(number, me, True) for number in range(3)]
+    assert not workers.is_mine(threading.current_thread())
+    assert workers.in_hand == 0
+
+
+def test_only_one_thread_stays(make_workers):
+    """While one is at work, others that come have theirs run by it, or by threads of ours."""
+    entered, release = threading.Event(), threading.Event()
+    seen = []
+
+    def run(one):
+        if one.records[0].offset == 0:
+            entered.set()
+            assert release.wait(BOUND_S)
+        seen.append(one.records[0].offset)
+
+    workers = make_workers(run)
+    go_on = workers.hand_over([unit(0, b"a")], stays=True)
+    helper = threading.Thread(target=go_on)
+    helper.start()
+    assert entered.wait(BOUND_S)
+    assert workers.hand_over([unit(1, b"b"), unit(2, b"a")], stays=True) is None
+    assert workers.drain([Partition("t", 9)], BOUND_S) == 0
+    eventually(lambda: workers.spread() or seen == [1], BOUND_S, "a thread of ours took the other")
+    release.set()
+    helper.join(BOUND_S)
+    assert workers.drain(None, BOUND_S) == 0
+    assert seen == [1, 0, 2]
+
+
+def test_a_thread_that_stayed_may_come_again(make_workers):
+    """However often, and with threads of our own between."""
+    seen = []
+    workers = make_workers(lambda one: seen.append(one.records[0].offset))
+    for number in range(0, 300, 3):
+        go_on = workers.hand_over([unit(number, b"a"), unit(number + 1, b"a")], stays=True)
+        workers.hand_over([unit(number + 2, b"a")])
+        if go_on is not None:
+            go_on()
+    assert workers.drain(None, BOUND_S) == 0
+    assert seen == list(range(300))
+
+
+def test_close_leaves_a_thread_that_stayed_in_its_endpoint(make_workers):
+    """It is nobody's to join; threads of ours, asleep or not, end all the same."""
+    entered, release = threading.Event(), threading.Event()
+
+    def run(one):
+        if one.records[0].offset == 0:
+            entered.set()
+            assert release.wait(BOUND_S)
+
+    workers = make_workers(run)
+    helper = threading.Thread(target=workers.hand_over([unit(0, b"a")], stays=True))
+    helper.start()
+    assert entered.wait(BOUND_S)
+    workers.hand_over([unit(number) for number in range(1, 4)])
+    eventually(lambda: workers.spread() or workers.in_hand == 1, BOUND_S, "the others are through")
+    workers.close(BOUND_S)
+    ours = [one for one in threading.enumerate() if one.name.startswith("test-")]
+    release.set()
+    helper.join(BOUND_S)
+    assert not ours
+    assert not helper.is_alive()
+    assert workers.in_hand == 0
