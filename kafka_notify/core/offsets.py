@@ -124,10 +124,13 @@ class _Progress:
         self.top: int | None = first if first is None else max(first, beyond.top)
         self.position = first or 0
         self.finished_since_commit = 0
+        self.changes = 0
+        self.changes_shown = 0  # as of the last state that was asked for
 
     def take(self, offset: int) -> bool:
         """Take the next record; tell whether it is still to be done."""
         self.position = offset + 1
+        self.changes += 1
         while self.untaken and self.untaken[-1] < offset:
             del self.unfinished[self.untaken.pop()]  # retention or compaction has removed it
         if offset < self.known_to:
@@ -141,6 +144,7 @@ class _Progress:
 
     def state(self) -> tuple[int, str] | None:
         """Return the offset and note to commit; None before anything is known."""
+        self.changes_shown = self.changes
         if self.top is None:
             return None
         if not self.unfinished:
@@ -242,6 +246,7 @@ class OffsetTracker:
             if record.offset in progress.unfinished:
                 del progress.unfinished[record.offset]
                 progress.finished_since_commit += 1
+                progress.changes += 1
                 self._changed.add(progress.partition)
 
     def due(self) -> dict[Partition, tuple[int, str]]:
@@ -257,11 +262,11 @@ class OffsetTracker:
         return states
 
     def committed(self, states: Mapping[Partition, tuple[int, str]]) -> None:
-        """Note that these are stored."""
+        """Note that these, which ``due`` returned last, are stored."""
         for partition, state in states.items():
             progress = self._progress.get(partition)
             if progress is not None:
                 progress.committed = state
-                if progress.state() == state:
+                if progress.changes == progress.changes_shown:
                     self._changed.discard(partition)
                     progress.finished_since_commit = 0

@@ -254,7 +254,9 @@ def test_a_commit_to_a_broker_that_hangs_ends_in_time(
     try:
         began = time.monotonic()
         member.client.settle(taken, Settlement.ACCEPT)
-        [unstored] = member.client.commit(0.3)  # well before the lock is over, which it tells first
+        [unstored] = member.client.commit(
+            0.3
+        )  # well before the lock is over, which it tells first
         assert time.monotonic() - began < 3.0
         assert nothing_comes([member])
     finally:
