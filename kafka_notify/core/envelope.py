@@ -23,9 +23,11 @@ from kafka_notify.core.wire import REFUSALS, Read, Whole, read_whole
 from kafka_notify.errors import SerializationError, UndecodableRecord
 
 try:
-    from kafka_notify.core._encoder import encode_plain
+    from kafka_notify.core import _encoder
 except ImportError:  # it was installed without a compiler
-    encode_plain = None  # type: ignore[assignment]
+    encode_plain = None
+else:
+    encode_plain = _encoder.encode_plain
 
 _VERSION = "oslo.version"
 _MESSAGE = "oslo.message"

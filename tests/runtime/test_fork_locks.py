@@ -14,13 +14,13 @@ BOUND_S = 10.0
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_locks_held_at_the_fork_are_new_in_the_child(connect):
-    """Counting, logging and sending go on in the child while the parent's threads hold theirs."""
+    """Logging and sending go on in the child while the parent's threads hold theirs."""
     transport = connect()
     notifier = kafka_notify.Notifier(transport, "p", driver="noop")
     held, release = threading.Event(), threading.Event()
 
     def hold():
-        with transport.counters._lock, transport._sender._lock:
+        with transport._sender._lock:
             held.set()
             release.wait(BOUND_S)
 
