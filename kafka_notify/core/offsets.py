@@ -124,13 +124,12 @@ class _Progress:
         self.top: int | None = first if first is None else max(first, beyond.top)
         self.position = first or 0
         self.finished_since_commit = 0
-        self.changes = 0
-        self.changes_shown = 0  # as of the last state that was asked for
+        self.has_changed = False  # since its state was asked for
 
     def take(self, offset: int) -> bool:
         """Take the next record; tell whether it is still to be done."""
         self.position = offset + 1
-        self.changes += 1
+        self.has_changed = True
         while self.untaken and self.untaken[-1] < offset:
             del self.unfinished[self.untaken.pop()]  # retention or compaction has removed it
         if offset < self.known_to:
@@ -144,7 +143,7 @@ class _Progress:
 
     def state(self) -> tuple[int, str] | None:
         """Return the offset and note to commit; None before anything is known."""
-        self.changes_shown = self.changes
+        self.has_changed = False
         if self.top is None:
             return None
         if not self.unfinished:
@@ -246,7 +245,7 @@ class OffsetTracker:
             if record.offset in progress.unfinished:
                 del progress.unfinished[record.offset]
                 progress.finished_since_commit += 1
-                progress.changes += 1
+                progress.has_changed = True
                 self._changed.add(progress.partition)
 
     def due(self) -> dict[Partition, tuple[int, str]]:
@@ -267,6 +266,6 @@ class OffsetTracker:
             progress = self._progress.get(partition)
             if progress is not None:
                 progress.committed = state
-                if progress.changes == progress.changes_shown:
+                if not progress.has_changed:
                     self._changed.discard(partition)
                     progress.finished_since_commit = 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from kafka_notify.core import events
 from kafka_notify.native import threading
 
-get_ident = threading.get_ident
+_get_ident = threading.get_ident
 
 NAMES = (
     "sent",
@@ -59,7 +59,7 @@ class Counters:
 
     def add(self, name: str, number: int = 1) -> None:
         """Add to one count."""
-        ident = get_ident()
+        ident = _get_ident()
         counts = self._counts.get(ident)
         if counts is None:
             counts = self._counts[ident] = dict.fromkeys(NAMES, 0)

@@ -33,8 +33,6 @@ from kafka_notify.runtime.retry import call_with_retry
 if TYPE_CHECKING:
     from kafka_notify.runtime.outbox.outbox import Outbox
 
-__all__ = ["OnDelivery", "Outgoing", "Sender"]
-
 _POLL_S = 0.1  # one wait for reports while records are on their way
 _GROUP_S = 0.005  # how late a report may be that nobody waits for
 _IDLE_S = 1.0  # between two looks at what the client says, while none are

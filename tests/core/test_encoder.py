@@ -125,7 +125,7 @@ def test_sizes(size: int, character: str) -> None:
     ids=lambda odd: type(odd).__name__,
 )
 def test_what_is_not_plain_is_left_to_python(odd: Any) -> None:
-    """At the top, inside of others and in the context; also as the whole, and after the fields."""
+    """As a whole payload or inside of others, among the fields or in the context."""
     for value in (odd, [odd], (1, odd), {"a": {"b": odd}}):
         assert encode_plain({"payload": value}, {}) is None
         assert encode_plain({}, {"value": value}) is None

@@ -254,9 +254,8 @@ def test_a_commit_to_a_broker_that_hangs_ends_in_time(
     try:
         began = time.monotonic()
         member.client.settle(taken, Settlement.ACCEPT)
-        [unstored] = member.client.commit(
-            0.3
-        )  # well before the lock is over, which it tells first
+        # Well before the lock is over, which would be told instead.
+        [unstored] = member.client.commit(0.3)
         assert time.monotonic() - began < 3.0
         assert nothing_comes([member])
     finally:
