@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from kafka_notify.core.message import Record
@@ -58,6 +59,12 @@ class Sharer:
     @property
     def values(self) -> list[bytes | None]:
         return [one.record.value for one in self.given]
+
+    @property
+    def stored(self) -> Counter[bytes | None]:
+        """Of those that were given and settled, how many of each value the broker has stored."""
+        lost = (record.value for one in self.unstored for record in one.records)
+        return Counter(self.values) - Counter(lost)
 
     @property
     def counts(self) -> list[tuple[bytes | None, int]]:
