@@ -58,6 +58,26 @@ def _confirmed(callers: int, *, count: int, slow: int) -> Case:
     )
 
 
+def _pausing(data: Data, concurrency: int, *, rounds: int = 99) -> tuple[Series, ...]:
+    """Return us, with endpoints in threads and as coroutines, and Parallel Consumer."""
+    ours = merged(AFTER, _ENOUGH_WINDOW, {"url": {"workers": concurrency}})
+    return (
+        Series(system="ours", options=ours, count=data.count),
+        Series(
+            system="ours",
+            way="coroutines",
+            options=merged(ours, {"coroutines": True}),
+            count=data.count,
+        ),
+        Series(
+            system="parallel",
+            options={"concurrency": concurrency, "pauses": data.pauses},
+            count=data.count,
+            rounds=rounds,
+        ),
+    )
+
+
 def _parallel(keys: int, concurrency: int) -> Case:
     data = Data(count=10_000, partitions=1, keys=keys, pauses=PAUSES_S, record_bytes=500)
     return Case(
@@ -66,18 +86,7 @@ def _parallel(keys: int, concurrency: int) -> Case:
         measure="pausing",
         figures=("seconds", "rate", "cpu_us", "rss_mb"),
         data=data,
-        series=(
-            Series(
-                system="ours",
-                options=merged(AFTER, _ENOUGH_WINDOW, {"url": {"workers": concurrency}}),
-                count=data.count,
-            ),
-            Series(
-                system="parallel",
-                options={"concurrency": concurrency, "pauses": PAUSES_S},
-                count=data.count,
-            ),
-        ),
+        series=_pausing(data, concurrency),
     )
 
 
@@ -90,19 +99,7 @@ def _ideal() -> Case:
         measure="pausing",
         figures=("seconds", "rate", "cpu_us", "rss_mb"),
         data=data,
-        series=(
-            Series(
-                system="ours",
-                options=merged(AFTER, _ENOUGH_WINDOW, {"url": {"workers": IDEAL_CONCURRENCY}}),
-                count=data.count,
-            ),
-            Series(
-                system="parallel",
-                options={"concurrency": IDEAL_CONCURRENCY, "pauses": pauses},
-                count=data.count,
-                rounds=2,
-            ),
-        ),
+        series=_pausing(data, IDEAL_CONCURRENCY, rounds=2),
     )
 
 

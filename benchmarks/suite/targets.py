@@ -90,12 +90,16 @@ def _latency(figure: str, ours: str, theirs: str, bound: float) -> _Ratio:
     )
 
 
-def _parallel(keys: int, concurrency: int) -> _Ratio:
+_WAYS = {"ours": "threads", "ours coroutines": "coroutines"}
+
+
+def _parallel(ours: str, keys: int, concurrency: int) -> _Ratio:
     return _Ratio(
-        demand=f"Parallel Consumer's workload, {keys:,} keys, {concurrency} at once: time to its",
+        demand=f"Parallel Consumer's workload, {keys:,} keys, {concurrency} {_WAYS[ours]}: "
+        "time to its",
         case=f"parallel-{keys}-{concurrency}",
         figure="seconds",
-        ours="ours",
+        ours=ours,
         theirs="parallel",
         bound=0.5 if concurrency == max(CONCURRENCIES) else 1.0,
         at_least=False,
@@ -126,7 +130,12 @@ _RATIOS = (
     _latency("p99_ms", "before_dispatch", "commit first", 2),
     _latency("p50_ms", "after_dispatch", "no commit", 1.3),
     _latency("p99_ms", "after_dispatch", "no commit", 2),
-    *(_parallel(keys, concurrency) for concurrency in CONCURRENCIES for keys in KEYS),
+    *(
+        _parallel(ours, keys, concurrency)
+        for concurrency in CONCURRENCIES
+        for ours in _WAYS
+        for keys in KEYS
+    ),
 )
 
 
@@ -134,16 +143,17 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     """Yield every demand of the comparison with what was measured."""
     for ratio in _RATIOS:
         yield ratio.verdict(results)
-    yield _ideal(results)
+    for ours in _WAYS:
+        yield _ideal(results, ours)
     for policy in ("before_dispatch", "after_dispatch"):
         yield _memory(results, policy)
 
 
-def _ideal(results: Results) -> Verdict:
-    rate = results.median("ideal", "ours", "rate")
+def _ideal(results: Results, ours: str) -> Verdict:
+    rate = results.median("ideal", ours, "rate")
     ideal = IDEAL_CONCURRENCY / IDEAL_PAUSE_S
     return Verdict(
-        demand="1,000 keys, endpoints of 10 ms, 100 at once: share of the ideal throughput",
+        demand=f"1,000 keys, endpoints of 10 ms, 100 {_WAYS[ours]}: share of the ideal throughput",
         bound=0.9,
         measured=rate / ideal if rate else None,
     )

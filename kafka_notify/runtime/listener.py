@@ -18,13 +18,15 @@ from kafka_notify.errors import (
     InvalidTarget,
 )
 from kafka_notify.native import threading
+from kafka_notify.runtime.batch_dispatcher import BatchDispatcher
 from kafka_notify.runtime.commits import CommitPolicy
-from kafka_notify.runtime.dispatcher import BatchDispatcher, Dispatcher
+from kafka_notify.runtime.dispatcher import Dispatcher
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.policies import AnyIntake, new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
 from kafka_notify.runtime.starting import FAILED_S
 from kafka_notify.runtime.stuck import Stuck
+from kafka_notify.runtime.tasks import Tasks
 from kafka_notify.runtime.transport import NotificationTransport
 from kafka_notify.runtime.workers import Workers
 
@@ -65,7 +67,7 @@ class NotificationListener:
             for topic in self._topics:
                 naming.dead_letter_topic(topic)  # raises now rather than when one is needed
         self._lock = threading.Lock()
-        self._workers: Workers | None = None
+        self._hands: Workers | Tasks | None = None
         self._intake: AnyIntake | None = None
         self._stopped = threading.Event()
         self._withdraw: Callable[[], object] | None = None
@@ -99,14 +101,14 @@ class NotificationListener:
             self._transport.attach(self)
             fork.register(self)
             self._stopped.clear()
-            self._workers = self._new_workers(override_pool_size)
+            self._hands = self._new_hands(override_pool_size)
             self._intake = new_intake(
                 self._policy,
                 self._transport,
                 group=self._group,
                 topics=self._topics,
                 batch=self._batch,
-                hands=self._workers,
+                hands=self._hands,
             )
             # Before the start, which a signal may end with endpoints at work already.
             atexit.register(self._leave)
@@ -119,18 +121,31 @@ class NotificationListener:
                     self._release(0)
                 raise
 
-    def _new_workers(self, override_pool_size: int | None) -> Workers:
+    def _new_hands(self, override_pool_size: int | None) -> Workers | Tasks:
         transport = self._transport
         settings = transport.settings
-        workers = Workers(
-            self._dispatcher.run,
-            limit=override_pool_size or settings.workers or settings.executor_thread_pool_size,
-            name=f"kafka-notify-{self._group}",
-            discards=self._policy is not CommitPolicy.BEFORE_DISPATCH,
-            stuck=Stuck(settings.stuck_after, group=self._group, monitor=transport.monitor),
-        )
-        workers.redelivery = Redelivery.of(workers, group=self._group, transport=transport)
-        return workers
+        limit = override_pool_size or settings.workers or settings.executor_thread_pool_size
+        discards = self._policy is not CommitPolicy.BEFORE_DISPATCH
+        stuck = Stuck(settings.stuck_after, group=self._group, monitor=transport.monitor)
+        hands: Workers | Tasks
+        if self._dispatcher.is_coroutines:
+            hands = Tasks(
+                self._dispatcher.run_in_loop,
+                self._dispatcher.loop,
+                limit=limit,
+                discards=discards,
+                stuck=stuck,
+            )
+        else:
+            hands = Workers(
+                self._dispatcher.run,
+                limit=limit,
+                name=f"kafka-notify-{self._group}",
+                discards=discards,
+                stuck=stuck,
+            )
+        hands.redelivery = Redelivery.of(hands, group=self._group, transport=transport)
+        return hands
 
     def _await_end(self, intake: AnyIntake) -> None:
         """Wait for an earlier start that is still ending; raise ClosedError if it takes long."""
@@ -146,10 +161,10 @@ class NotificationListener:
         self._lock = threading.Lock()
         if self._intake is not None:
             self._intake.abandon()
-        if self._workers is not None:
-            self._workers.abandon()
+        if self._hands is not None:
+            self._hands.after_fork_in_child()
         self._dispatcher.after_fork_in_child()
-        self._intake = self._workers = None
+        self._intake = self._hands = None
 
     def problems(self) -> list[str]:
         """Return what keeps the listener from its work, in words; nothing while it is alive.
@@ -157,24 +172,25 @@ class NotificationListener:
         For liveness probes: an endpoint that is stuck (``stuck_after``), a thread that has ended.
         Cheap; never blocks.
         """
-        intake, workers = self._intake, self._workers
-        if intake is None or workers is None or self._stopped.is_set():
+        intake, hands = self._intake, self._hands
+        if intake is None or hands is None or self._stopped.is_set():
             return []
         ended = [] if intake.is_alive() else [f"{self!r}: its thread has ended"]
-        return [*ended, *workers.problems()]
+        return [*ended, *hands.problems()]
 
     def stop(self) -> None:
         """Take nothing more; return when what is committed has been dispatched.
 
         Blocks at most ``drain_timeout`` and the current poll; called by an endpoint it only asks.
         """
-        intake, workers = self._intake, self._workers
-        if intake is None or workers is None:
+        intake, hands = self._intake, self._hands
+        if intake is None or hands is None:
             self._stopped.set()
             return
         intake.ask_to_stop()
         self._stopped.set()
-        if not workers.is_mine(threading.current_thread()):
+        here = threading.current_thread()
+        if not (hands.is_mine(here) or self._dispatcher.loop.is_mine(here)):
             intake.join(self._end_bound_s())
 
     def wait(self) -> None:
@@ -194,13 +210,13 @@ class NotificationListener:
 
     def _release(self, timeout_s: float) -> None:
         """Let go of what an earlier start has made, and has ended."""
-        if self._workers is not None:
-            self._workers.close(timeout_s)
+        if self._hands is not None:
+            self._hands.close(timeout_s)
             self._dispatcher.close()
         atexit.unregister(self._leave)
         if self._withdraw is not None:
             self._withdraw()
-        self._intake = self._workers = self._withdraw = None
+        self._intake = self._hands = self._withdraw = None
 
     def _end_bound_s(self) -> float:
         settings = self._transport.settings

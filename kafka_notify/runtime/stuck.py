@@ -10,7 +10,7 @@ from kafka_notify.native import time
 
 
 class Stuck:
-    """The units that run, by thread. Threads: each tells its own; any looks.
+    """The units that run, by their runners' numbers. Threads: each tells its own; any looks.
 
     A dict's single operations need no lock, and a unit that ends while it is looked at is missed
     or told once too often, no more.
@@ -23,13 +23,13 @@ class Stuck:
         self._running: dict[int, tuple[Unit, float]] = {}
         self._told: dict[int, tuple[Unit, float]] = {}  # and when to tell it again
 
-    def begin(self, unit: Unit, thread_id: int, now_s: float | None = None) -> None:
-        """Note that an endpoint of this thread gets a unit, and is done with the one before."""
-        self._running[thread_id] = (unit, time.monotonic() if now_s is None else now_s)
+    def begin(self, unit: Unit, runner: int, now_s: float | None = None) -> None:
+        """Note that an endpoint of this runner gets a unit, and is done with the one before."""
+        self._running[runner] = (unit, time.monotonic() if now_s is None else now_s)
 
-    def end(self, thread_id: int) -> None:
-        """Note that this thread is done, and has no next one at once."""
-        self._running.pop(thread_id, None)
+    def end(self, runner: int) -> None:
+        """Note that this one is done, and has no next one at once."""
+        self._running.pop(runner, None)
 
     def units(self) -> list[tuple[Unit, float]]:
         """Return the units that run for too long, and for how long, in seconds."""

@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition
 from kafka_notify.native import queue, threading, time
-from kafka_notify.runtime.inhand import InHand
-from kafka_notify.runtime.redelivery import Redelivery, Todo
+from kafka_notify.runtime.basehands import BaseHands
+from kafka_notify.runtime.redelivery import Todo
 from kafka_notify.runtime.stuck import Stuck
 
 _PATIENCE_S = 0.005  # how long what may run waits for a thread that is in an endpoint
@@ -26,7 +26,7 @@ _SLOW_S = 0.0001  # an endpoint that takes longer may be waiting: others could r
 _SLOW, _SLOWEST = 4, 16
 
 
-class Workers:
+class Workers(BaseHands):
     """Run units side by side, those of one lane one after the other; see ``Hands``.
 
     ``run`` is called in up to ``limit`` threads, returns what is left to do of a unit, and must
@@ -43,6 +43,7 @@ class Workers:
         stuck: Stuck | None = None,
     ) -> None:
         """``discards`` tells that what has not begun may be dropped: it is not committed yet."""
+        super().__init__(discards=discards, stuck=stuck)
         self._run = run
         self._limit = limit
         self._name = name
@@ -57,24 +58,10 @@ class Workers:
         self._score = 0  # above _SLOW while endpoints are slow
         self._taken_s = 0.0
         self._closed = False
-        self._stuck = stuck
-        self.account = InHand(discards=discards)
-        self.on_finished: Callable[[Unit], None] | None = None
-        self.redelivery: Redelivery | None = None
 
     def __repr__(self) -> str:
         """Tell how much is in hand, in how many threads."""
         return f"<Workers {self.account.total} records in hand, {len(self._threads)} threads>"
-
-    @property
-    def in_hand(self) -> int:
-        """How many records were handed over and are not through their endpoints yet."""
-        return self.account.total
-
-    @property
-    def busy(self) -> int:
-        """How many of them take room; see ``InHand.busy``."""
-        return self.account.busy
 
     def hand_over(
         self, units: Collection[Unit], *, stays: bool = False
@@ -288,27 +275,6 @@ class Workers:
                 return left
             self.spread()
 
-    def discard(self, partitions: Iterable[Partition] | None) -> int:
-        """Drop what has not begun; see ``Hands``."""
-        dropped = self.account.discard(partitions)
-        if dropped and self.redelivery is not None:
-            self.redelivery.drop_discarded()
-        return dropped
-
-    def abandon(self) -> None:
-        """Forget the dead letters' producer in a child of fork."""
-        if self.redelivery is not None:
-            self.redelivery.after_fork_in_child()
-
-    def problems(self) -> list[str]:
-        """Return what is stuck, in words."""
-        return self._stuck.problems() if self._stuck is not None else []
-
-    def tell_stuck(self) -> None:
-        """Report the endpoints that take too long."""
-        if self._stuck is not None:
-            self._stuck.tell()
-
     def is_mine(self, thread: threading.Thread) -> bool:
         """Tell whether ``thread`` is one of the workers."""
         return thread in self._threads or thread.ident in self._borrowed
@@ -316,8 +282,7 @@ class Workers:
     def close(self, timeout_s: float) -> None:
         """End the threads; one that is still in an endpoint is left to end after it."""
         deadline = time.monotonic() + timeout_s
-        if self.redelivery is not None:
-            self.redelivery.close(timeout_s)
+        super().close(timeout_s)
         with self._lock:
             self._closed = True
             asleep = self._asleep
