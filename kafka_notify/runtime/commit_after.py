@@ -9,7 +9,7 @@ eviction or a commit without an answer leaves in doubt, and that is told.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kafka_notify.core import events
 from kafka_notify.core.batching import Batcher
@@ -83,13 +83,13 @@ class CommitAfter:
         """Return those that were not finished before the partition came to us."""
         return self._tracker.take(records)
 
-    def accept(self, units: list[Unit]) -> None:
-        """Hand over; nothing of it is committed yet."""
+    def accept(self, units: list[Unit]) -> Callable[[], None] | None:
+        """Hand over; nothing of it is committed yet. The calling thread runs what it can."""
         epoch = self._tracker.epoch
         for unit in units:
             unit.epoch = epoch
         self._counters.add("received", sum([len(unit.records) for unit in units]))
-        self._hands.hand_over(units)
+        return self._hands.hand_over(units, stays=True)
 
     def finished(self, unit: Unit) -> None:
         """Take a unit whose records are done. Threads: any."""

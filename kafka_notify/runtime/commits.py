@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from kafka_notify.core.lanes import Unit
@@ -61,8 +61,11 @@ class Commits(Protocol):
     def sift(self, records: list[Record]) -> list[Record]:
         """Take records as read; return those that are still to be done."""
 
-    def accept(self, units: list[Unit]) -> None:
-        """Commit and hand over, in the order of the policy."""
+    def accept(self, units: list[Unit]) -> Callable[[], None] | None:
+        """Commit and hand over, in the order of the policy.
+
+        What is returned, if anything, is called next, in this thread: some of the units run in it.
+        """
 
     def work(self) -> None:
         """Do what is due."""

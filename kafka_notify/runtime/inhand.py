@@ -41,7 +41,8 @@ class Hands(Protocol):
         """Take units in their order. Never blocks.
 
         With ``stays`` the thread that calls is at their disposal: what is returned, if anything,
-        is called in it next, and runs some of them. Threads: one at a time.
+        is called in it next, and runs some of them; until it is through, no other thread is given
+        any so. Threads: one at a time.
         """
 
     def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:

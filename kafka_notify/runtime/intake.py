@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The receiving side: one thread that owns the consumer of one listener.
+"""The receiving side: the thread that owns the consumer of one listener, or two in turns.
 
 It takes records and serves the group; its commit policy says when they are committed and when
-they are handed to the workers.
+they are handed to the workers. Where it runs an endpoint itself, another goes on in its place.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kafka_notify.core import events
 from kafka_notify.core.batching import Batcher, BatchRule
@@ -28,6 +28,7 @@ from kafka_notify.runtime.commits import Commits
 from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
 from kafka_notify.runtime.inhand import Hands
 from kafka_notify.runtime.late_topics import LateTopics
+from kafka_notify.runtime.relief import Relief
 from kafka_notify.runtime.starting import Starting
 from kafka_notify.runtime.transport import NotificationTransport
 
@@ -79,9 +80,7 @@ class Intake:
         self._ending = False
         self._stopping = threading.Event()
         self._starting = Starting(transport, group)
-        self._thread = threading.Thread(
-            target=self._main, name=f"kafka-notify-intake-{group}", daemon=True
-        )
+        self._relief = Relief(self._main(), name=f"kafka-notify-intake-{group}")
 
     # --- for the listener
 
@@ -90,7 +89,7 @@ class Intake:
 
         Blocks at most ``start_timeout``. Raises what kept the listener from starting.
         """
-        self._thread.start()
+        self._relief.start()
         try:
             self._starting.wait()
         except BaseException:
@@ -102,26 +101,33 @@ class Intake:
         self._stopping.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait until the thread has ended."""
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout_s)
+        """Wait until the listener has left its group; not for an endpoint that still runs then.
+
+        Returns at once in the intake itself.
+        """
+        self._relief.join(timeout_s)
 
     def is_stopping(self) -> bool:
         """Tell whether it was asked to stop, or failed to start."""
         return self._stopping.is_set()
 
     def abandon(self) -> None:
-        """Forget the consumer in a child of fork, where this thread does not exist."""
+        """Forget the consumer in a child of fork, where no thread may go on with it."""
+        self._relief.abandon()
         if self._consumer is not None:
             self._consumer.abandon()
 
     def is_alive(self) -> bool:
-        """Tell whether the thread runs."""
-        return self._thread.is_alive()
+        """Tell whether it was started, and has not ended."""
+        return self._relief.is_alive()
 
     # --- the thread
 
-    def _main(self) -> None:
+    def _main(self) -> Iterator[Callable[[], None]]:
+        """Take until it is told to stop; yield what may run beside that (see ``Relief``).
+
+        The hands borrow one thread at a time, so the other is always free to go on here.
+        """
         try:
             self._begin()
         except Exception as error:  # noqa: BLE001 - told to the thread that waits in start()
@@ -130,7 +136,10 @@ class Intake:
         failures = 0
         while not self._stopping.is_set():
             try:
-                self._cycle()
+                errand = self._cycle()
+                if errand is not None:
+                    yield errand
+                self._look_after(time.monotonic())
                 failures = 0
             except ConsumerFenced as error:
                 may_fail = self._starting.may_fail and not error.unsupported_protocol
@@ -200,7 +209,7 @@ class Intake:
             on_lost=self._on_lost,
         )
 
-    def _cycle(self) -> None:
+    def _cycle(self) -> Callable[[], None] | None:
         room = min(self._commits.room(), self._settings.max_poll_records)
         now = time.monotonic()
         if room > 0:
@@ -211,9 +220,7 @@ class Intake:
             self._wait_for_room()
             units = []
         units += self._batcher.due(now)
-        if units:
-            self._commits.accept(units)
-        self._look_after(now)
+        return self._commits.accept(units) if units else None
 
     def _look_after(self, now: float) -> None:
         self._commits.work()
