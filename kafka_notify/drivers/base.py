@@ -87,10 +87,21 @@ class ProducerClient(Protocol):
         """Release the client; what was not flushed is lost. Idempotent."""
 
 
-Then = Callable[[bool], "Callable[[], None] | None"]
-"""What follows a commit. Called in whichever thread has the answer, and told whether that one has
-nothing else to do: then it calls what it is given back, beside the consumer's own, which goes on
-without waiting for it."""
+class PendingCommit(Protocol):
+    """A commit that one thread makes, while another can stop waiting for it."""
+
+    @property
+    def timeout_s(self) -> float:
+        """When, after its begin, ``result`` waits no longer."""
+
+    def run(self) -> None:
+        """Commit in the calling thread, for as long as the coordinator hangs. Raises nothing."""
+
+    def start(self) -> None:
+        """Have it made by a thread of the client's own. Returns at once."""
+
+    def result(self) -> None:
+        """Wait until it is made, for ``timeout_s`` since its begin; raise as ``commit``."""
 
 
 class ConsumerClient(Protocol):
@@ -137,15 +148,18 @@ class ConsumerClient(Protocol):
         self,
         next_offsets: Mapping[Partition, int],
         notes: Mapping[Partition, str] | None = None,
-        *,
-        then: Then | None = None,
     ) -> None:
         """Store the offsets to go on from, synchronously, and a note beside each (see ``notes``).
 
-        ``then`` is called once they are stored, before this returns, and only then.
         Raises AssignmentLost when this member may not commit them any more, CommitUnanswered when
         the outcome is unknown, CommitFailed with ``retriable`` for everything else. Blocks at most
         the client's socket time-out.
+        """
+
+    def begin_commit(self, next_offsets: Mapping[Partition, int]) -> PendingCommit:
+        """Return a commit that is to be run in some thread, or started, and then waited for.
+
+        Until ``result`` has returned or raised no other call may be made. Raises as ``commit``.
         """
 
     def start_offsets(

@@ -19,9 +19,9 @@ from confluent_kafka import (
 )
 
 from kafka_notify.core.message import Partition, Record
-from kafka_notify.drivers.base import OnPartitions, Then
+from kafka_notify.drivers.base import OnPartitions, PendingCommit
 from kafka_notify.drivers.confluent_client import leak
-from kafka_notify.drivers.confluent_commit import Committer, CommitTimedOut, all_stored
+from kafka_notify.drivers.confluent_commit import Commit, Committer, CommitTimedOut, Stored
 from kafka_notify.drivers.confluent_errors import Problems, commit_error
 from kafka_notify.drivers.confluent_health import Health
 from kafka_notify.drivers.confluent_offsets import Offsets, topic_partitions
@@ -32,6 +32,7 @@ from kafka_notify.errors import (
     ClosedError,
     CommitUnanswered,
     ConsumerFenced,
+    KafkaNotifyError,
 )
 from kafka_notify.native import time
 
@@ -270,14 +271,36 @@ class KafkaConsumer:
         self,
         next_offsets: Mapping[Partition, int],
         notes: Mapping[Partition, str] | None = None,
-        *,
-        then: Then | None = None,
     ) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         if not next_offsets:
-            if then is not None:
-                then(False)
             return
+        offsets = self._committable(next_offsets, notes or {})
+        began_s = time.monotonic()
+        try:
+            if self._calling_back:
+                # This thread is inside the client, and keeps every other thread out of it.
+                stored = self._client.commit(offsets=offsets, asynchronous=False)
+            else:
+                commit = self._committer.begin(offsets)
+                commit.start()
+                stored = commit.result()
+        except (KafkaException, CommitTimedOut) as error:
+            raise self.failed_commit(error, began_s) from error
+        self.check_stored(stored)
+
+    def begin_commit(self, next_offsets: Mapping[Partition, int]) -> PendingCommit:
+        """Return a commit that somebody runs; see ``ConsumerClient.begin_commit``."""
+        offsets = self._committable(next_offsets, {})
+        began_s = time.monotonic()
+        try:
+            return _PendingCommit(self, self._committer.begin(offsets), began_s)
+        except CommitTimedOut as error:
+            raise self.failed_commit(error, began_s) from error
+
+    def _committable(
+        self, next_offsets: Mapping[Partition, int], notes: Mapping[Partition, str]
+    ) -> list[TopicPartition]:
         if self._maybe_client is None:
             raise self._closed()
         if self._subscribed:
@@ -288,40 +311,34 @@ class KafkaConsumer:
                     f"group {self._group} at {self._address}: this member does not own "
                     f"{', '.join(foreign)} any more"
                 )
-        beside = notes or {}
-        offsets = [
-            TopicPartition(where.topic, where.number, offset, beside.get(where, ""))
+        return [
+            TopicPartition(where.topic, where.number, offset, notes.get(where, ""))
             for where, offset in next_offsets.items()
         ]
-        began = time.monotonic()
-        try:
-            stored = self._store(offsets, then)
-        except KafkaException as error:
-            failure = commit_error(error.args[0], group=self._group, address=self._address)
-            if isinstance(failure, AssignmentLost):
-                # The client repeats a commit whose answer a lost connection has cut off, and the
-                # refusal is the last answer's. An answer to the first one does not take so long.
-                failure.unknown = time.monotonic() - began >= _RECONNECTED_S
-            raise failure from error
-        except CommitTimedOut as error:
-            raise CommitUnanswered(
+
+    def failed_commit(
+        self, error: KafkaException | CommitTimedOut, began_s: float
+    ) -> KafkaNotifyError:
+        """Return what a commit raises that the client, or nobody, has answered so."""
+        if isinstance(error, CommitTimedOut):
+            return CommitUnanswered(
                 f"group {self._group} at {self._address}: the coordinator has not answered a "
                 "commit in time; it may have stored the offsets, or do so later",
                 code="_TIMED_OUT",
                 retriable=True,
-            ) from error
+            )
+        failure = commit_error(error.args[0], group=self._group, address=self._address)
+        if isinstance(failure, AssignmentLost):
+            # The client repeats a commit whose answer a lost connection has cut off, and the
+            # refusal is the last answer's. An answer to the first one does not take so long.
+            failure.unknown = time.monotonic() - began_s >= _RECONNECTED_S
+        return failure
+
+    def check_stored(self, stored: Stored) -> None:
+        """Raise what the coordinator has said of a partition."""
         for partition in stored:
             if partition.error is not None:
                 raise commit_error(partition.error, group=self._group, address=self._address)
-
-    def _store(self, offsets: list[TopicPartition], then: Then | None) -> list[TopicPartition]:
-        if self._calling_back:
-            # This thread is inside the client, and keeps every other thread out of it.
-            stored = self._client.commit(offsets=offsets, asynchronous=False)
-            if then is not None and all_stored(stored):
-                then(False)
-            return stored
-        return self._committer.commit(offsets, then)
 
     def committed(
         self, partitions: Sequence[Partition], timeout_s: float
@@ -416,3 +433,23 @@ def _ignore(partitions: Sequence[Partition]) -> None:
 
 def _partitions(found: Iterable[TopicPartition]) -> list[Partition]:
     return [Partition(one.topic, one.partition) for one in found]
+
+
+class _PendingCommit:
+    """A commit of a consumer that somebody runs, with our errors."""
+
+    def __init__(self, consumer: KafkaConsumer, commit: Commit, began_s: float) -> None:
+        self._consumer = consumer
+        self._commit = commit
+        self._began_s = began_s
+        self.timeout_s = commit.timeout_s
+        self.run = commit.run
+        self.start = commit.start
+
+    def result(self) -> None:
+        """Wait for it; see ``PendingCommit``."""
+        try:
+            stored = self._commit.result()
+        except (KafkaException, CommitTimedOut) as error:
+            raise self._consumer.failed_commit(error, self._began_s) from error
+        self._consumer.check_stored(stored)

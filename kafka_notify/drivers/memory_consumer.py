@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from kafka_notify.core.message import Partition, Record
-from kafka_notify.drivers.base import OnPartitions, OnProblem, Then
+from kafka_notify.drivers.base import OnPartitions, OnProblem, PendingCommit
 from kafka_notify.drivers.memory_cluster import MemoryCluster
 from kafka_notify.drivers.memory_group import Member
 from kafka_notify.errors import (
@@ -191,8 +192,6 @@ class MemoryConsumer:
         self,
         next_offsets: Mapping[Partition, int],
         notes: Mapping[Partition, str] | None = None,
-        *,
-        then: Then | None = None,
     ) -> None:
         """Store the offsets to go on from; see ``ConsumerClient.commit``."""
         self._check_open()
@@ -212,8 +211,10 @@ class MemoryConsumer:
             self._group.committed.update(next_offsets)
             for partition in next_offsets:
                 self._group.notes[partition] = (notes or {}).get(partition, "")
-        if then is not None:
-            then(False)
+
+    def begin_commit(self, next_offsets: Mapping[Partition, int]) -> PendingCommit:
+        """Return a commit that somebody runs; see ``ConsumerClient.begin_commit``."""
+        return _PendingCommit(partial(self.commit, next_offsets))
 
     def _check_may_commit(self, next_offsets: Mapping[Partition, int]) -> None:
         if self._member is not None:
@@ -288,3 +289,27 @@ class MemoryConsumer:
                     if member in self._group.members:
                         self._group.members.remove(member)
                 self._give_up(member, set(member.owned))
+
+
+class _PendingCommit:
+    """A commit that is made by whoever is asked to, at once; see ``PendingCommit``."""
+
+    timeout_s = 60.0
+
+    def __init__(self, commit: Callable[[], None]) -> None:
+        self._commit = commit
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Commit."""
+        try:
+            self._commit()
+        except BaseException as error:  # noqa: BLE001 - raised by ``result``
+            self._error = error
+
+    start = run
+
+    def result(self) -> None:
+        """Raise what the commit has raised."""
+        if self._error is not None:
+            raise self._error

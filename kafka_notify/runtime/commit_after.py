@@ -9,7 +9,7 @@ eviction or a commit without an answer leaves in doubt, and that is told.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from kafka_notify.core import events
 from kafka_notify.core.batching import Batcher
@@ -27,6 +27,7 @@ from kafka_notify.native import time
 from kafka_notify.runtime.commits import Member
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.inhand import Hands
+from kafka_notify.runtime.relief import Errand
 
 _INTERVAL_S = 0.1
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -83,13 +84,15 @@ class CommitAfter:
         """Return those that were not finished before the partition came to us."""
         return self._tracker.take(records)
 
-    def accept(self, units: list[Unit]) -> Callable[[], None] | None:
-        """Hand over; nothing of it is committed yet. The calling thread runs what it can."""
+    def accept(self, units: list[Unit]) -> Iterator[Errand]:
+        """Hand over; nothing of it is committed yet. Yield what can run in this thread."""
         epoch = self._tracker.epoch
         for unit in units:
             unit.epoch = epoch
         self._counters.add("received", sum([len(unit.records) for unit in units]))
-        return self._hands.hand_over(units, stays=True)
+        errand = self._hands.hand_over(units, stays=True)
+        if errand is not None:
+            yield errand
 
     def finished(self, unit: Unit) -> None:
         """Take a unit whose records are done. Threads: any."""

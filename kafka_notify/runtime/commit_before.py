@@ -7,8 +7,7 @@ records (or one batch, if that is larger).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Sequence
 
 from kafka_notify.core import events
 from kafka_notify.core.batching import Batcher
@@ -19,6 +18,7 @@ from kafka_notify.errors import AssignmentLost, CommitFailed, CommitUnanswered
 from kafka_notify.runtime.commits import Member
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.inhand import Hands
+from kafka_notify.runtime.relief import Errand, Held
 
 
 class CommitBefore:
@@ -68,15 +68,24 @@ class CommitBefore:
     def work(self) -> None:
         """Do nothing: all is committed."""
 
-    def accept(self, units: list[Unit]) -> None:
-        """Commit synchronously until it succeeds or the partition is gone; then hand over."""
+    def accept(self, units: list[Unit]) -> Iterator[Errand]:
+        """Commit synchronously until it succeeds or the partition is gone; then hand over.
+
+        The thread that has taken the records commits them itself, and another goes on if it hangs:
+        a change of threads takes as long as a good part of the commit.
+        """
         self._member.gone.clear()
         attempt = 0
         unknown = False
         while units:
             try:
-                self._member.client().commit(next_offsets(units), then=partial(self._go_on, units))
-                return
+                commit = self._member.client().begin_commit(next_offsets(units))
+                if self._member.has_deputy():
+                    yield Held(commit.run, commit.timeout_s)
+                else:
+                    commit.start()
+                commit.result()
+                break
             except (CommitFailed, AssignmentLost) as error:
                 attempt += 1
                 unknown = unknown or (
@@ -97,11 +106,10 @@ class CommitBefore:
                     # Whoever has the partitions next reads again what is not committed.
                     self._let_go(units, unknown=unknown)
                     return
-
-    def _go_on(self, units: list[Unit], stays: bool) -> Callable[[], None] | None:
-        """Hand over what is committed, in whichever thread has heard so; see ``Then``."""
         self._counters.add("received", sum([len(unit.records) for unit in units]))
-        return self._hands.hand_over(units, stays=stays)
+        errand = self._hands.hand_over(units, stays=True)
+        if errand is not None:
+            yield errand
 
     def _without_gone(self, units: list[Unit], *, unknown: bool) -> list[Unit]:
         gone = self._member.gone

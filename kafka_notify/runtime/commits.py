@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from kafka_notify.core.lanes import Unit
 from kafka_notify.core.message import Partition, Record
 from kafka_notify.drivers.base import ConsumerClient
+from kafka_notify.runtime.relief import Errand
 
 
 class CommitPolicy(str, enum.Enum):
@@ -44,6 +45,9 @@ class Member(Protocol):
     def is_stopping(self) -> bool:
         """Tell whether the listener was asked to stop."""
 
+    def has_deputy(self) -> bool:
+        """Tell whether another thread is free to go on if this one hangs."""
+
 
 class Commits(Protocol):
     """One commit policy of one listener. Threads: the intake's, but where said otherwise."""
@@ -61,10 +65,10 @@ class Commits(Protocol):
     def sift(self, records: list[Record]) -> list[Record]:
         """Take records as read; return those that are still to be done."""
 
-    def accept(self, units: list[Unit]) -> Callable[[], None] | None:
+    def accept(self, units: list[Unit]) -> Iterator[Errand]:
         """Commit and hand over, in the order of the policy.
 
-        What is returned, if anything, is called next, in this thread: some of the units run in it.
+        What it yields is called in the thread that has asked (see ``Relief``).
         """
 
     def work(self) -> None:

@@ -28,7 +28,7 @@ from kafka_notify.runtime.commits import Commits
 from kafka_notify.runtime.groupstart import commit_new_partitions, commit_start, ensure_topics
 from kafka_notify.runtime.inhand import Hands
 from kafka_notify.runtime.late_topics import LateTopics
-from kafka_notify.runtime.relief import Relief
+from kafka_notify.runtime.relief import Errand, Relief
 from kafka_notify.runtime.starting import Starting
 from kafka_notify.runtime.transport import NotificationTransport
 
@@ -123,7 +123,7 @@ class Intake:
 
     # --- the thread
 
-    def _main(self) -> Iterator[Callable[[], None]]:
+    def _main(self) -> Iterator[Errand]:
         """Take until it is told to stop; yield what may run beside that (see ``Relief``).
 
         The hands borrow one thread at a time, so the other is always free to go on here.
@@ -136,9 +136,7 @@ class Intake:
         failures = 0
         while not self._stopping.is_set():
             try:
-                errand = self._cycle()
-                if errand is not None:
-                    yield errand
+                yield from self._cycle()
                 self._look_after(time.monotonic())
                 failures = 0
             except ConsumerFenced as error:
@@ -209,7 +207,7 @@ class Intake:
             on_lost=self._on_lost,
         )
 
-    def _cycle(self) -> Callable[[], None] | None:
+    def _cycle(self) -> Iterator[Errand]:
         room = min(self._commits.room(), self._settings.max_poll_records)
         now = time.monotonic()
         if room > 0:
@@ -220,7 +218,8 @@ class Intake:
             self._wait_for_room()
             units = []
         units += self._batcher.due(now)
-        return self._commits.accept(units) if units else None
+        if units:
+            yield from self._commits.accept(units)
 
     def _look_after(self, now: float) -> None:
         self._commits.work()
@@ -269,6 +268,10 @@ class Intake:
             consumer.resume([one for one in paused if one in self._owned])
 
     # --- for the commits (see ``Member``)
+
+    def has_deputy(self) -> bool:
+        """Tell whether another thread is free to go on if this one hangs."""
+        return self._relief.has_deputy()
 
     def refuse_a_stuck_client(self) -> None:
         """Raise BrokerUnavailable if the coordinator answers others: then our client hangs.

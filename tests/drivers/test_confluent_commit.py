@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commits that a coordinator answers late or not at all, and what goes on after those it answers.
+"""Commits that a coordinator answers late, or not at all.
 
 The client is made up, since a real coordinator does not hang at will; frozen brokers are in
 ``tests/faults``.
@@ -46,12 +46,6 @@ class Coordinator:
         return self.stored
 
 
-class Refused:
-    """What the client says of a partition that was not stored."""
-
-    error = KafkaError(KafkaError.ILLEGAL_GENERATION)
-
-
 @pytest.fixture
 def coordinator() -> Coordinator:
     return Coordinator()
@@ -82,110 +76,70 @@ def new_threads() -> Callable[[], int]:
     )
 
 
-def test_what_follows_is_called_before_a_commit_returns(make_committer: Any) -> None:
-    """In the thread that has the answer; what that gives back is called there, too."""
-    called: list[Any] = []
-    gone_on = threading.Event()
+@pytest.fixture(params=["lent", "its own"])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[[Any], None]]:
+    """Return what has a commit made by a thread that is lent, or by the committer's own."""
+    threads = []
 
-    def then(stays: bool) -> Callable[[], None]:
-        called.append((stays, threading.current_thread()))
-        return lambda: (called.append(threading.current_thread()), gone_on.set())[0]
+    def run(commit: Any) -> None:
+        if request.param == "lent":
+            threads.append(threading.Thread(target=commit.run))
+            threads[-1].start()
+        else:
+            commit.start()
 
-    assert make_committer().commit(OFFSETS, then) == OFFSETS
-    assert called[0][0] is True
-    assert gone_on.wait(BOUND_S)
-    assert called[1] is called[0][1]
-    assert called[1].name == NAME
+    yield run
+    for thread in threads:
+        thread.join(BOUND_S)
+        assert not thread.is_alive()
 
 
-def test_nobody_waits_for_what_goes_on(make_committer: Any, new_threads: Any) -> None:
-    """Commits have another thread while one is busy, and no more threads than that takes."""
-    release = threading.Event()
-    busy = []
-
-    def go_on() -> None:
-        busy.append(threading.current_thread())
-        assert release.wait(BOUND_S)
-
+def test_what_was_stored_is_told(
+    make_committer: Any, make: Any, coordinator: Any, new_threads: Any
+) -> None:
+    """To whoever waits, as often as is asked for; the committer has one thread at most."""
     committer = make_committer()
-    committer.commit(OFFSETS, lambda _: go_on)
-    eventually(lambda: busy, BOUND_S, "the first goes on")
     for _ in range(20):
-        assert committer.commit(OFFSETS, lambda _: None) == OFFSETS
-    assert new_threads() == 2
-    committer.commit(OFFSETS, lambda _: go_on)
-    eventually(lambda: len(busy) == 2, BOUND_S, "the second goes on")
-    assert committer.commit(OFFSETS) == OFFSETS
-    assert new_threads() == 3
-    release.set()
-    assert committer.commit(OFFSETS) == OFFSETS
+        commit = committer.begin(OFFSETS)
+        make(commit)
+        assert commit.result() == OFFSETS
+    assert coordinator.commits == 20
+    assert new_threads() <= 1
 
 
-def test_nothing_follows_what_was_not_stored(make_committer: Any, coordinator: Any) -> None:
-    """An error of the request, or of one partition: whoever asked is told, and nothing is done."""
-    called: list[bool] = []
+def test_what_the_client_raises_is_raised(
+    make_committer: Any, make: Any, coordinator: Any
+) -> None:
+    """To whoever waits; the next commit is made all the same."""
     committer = make_committer()
     coordinator.error = KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID))
+    commit = committer.begin(OFFSETS)
+    make(commit)
     with pytest.raises(KafkaException):
-        committer.commit(OFFSETS, called.append)
+        commit.result()
     coordinator.error = None
-    coordinator.stored = [OFFSETS[0], Refused()]
-    assert committer.commit(OFFSETS, called.append) == coordinator.stored
-    assert not called
+    commit = committer.begin(OFFSETS)
+    make(commit)
+    assert commit.result() == OFFSETS
 
 
-def test_nothing_follows_an_answer_that_comes_too_late(
-    make_committer: Any, coordinator: Any
-) -> None:
+def test_an_answer_that_comes_too_late(make_committer: Any, make: Any, coordinator: Any) -> None:
     """It was taken for unanswered; the next commit waits for it, and is answered itself."""
-    called: list[bool] = []
     committer = make_committer(0.05)
     coordinator.may_answer.clear()
+    late = committer.begin(OFFSETS)
+    make(late)
     with pytest.raises(CommitTimedOut):
-        committer.commit(OFFSETS, called.append)
+        late.result()
     assert not committer.settle(0)
     with pytest.raises(CommitTimedOut):
-        committer.commit(OFFSETS, called.append)
+        committer.begin(OFFSETS)
     coordinator.may_answer.set()
     assert committer.settle(BOUND_S)
     assert coordinator.commits == 1
-    assert not called
-    committer.commit(OFFSETS, called.append)
-    assert called == [True]
-
-
-def test_an_answer_at_the_last_moment_counts(make_committer: Any, coordinator: Any) -> None:
-    """What follows has begun when the time is over: then the commit has not timed out."""
-    entered, release = threading.Event(), threading.Event()
-
-    def then(_stays: bool) -> None:
-        entered.set()
-        assert release.wait(BOUND_S)
-
-    committer = make_committer(0.05)
-    answers: list[Any] = []
-    asking = threading.Thread(target=lambda: answers.append(committer.commit(OFFSETS, then)))
-    asking.start()
-    assert entered.wait(BOUND_S)
-    asking.join(0.2)  # past its time-out
-    assert not answers
-    release.set()
-    asking.join(BOUND_S)
-    assert answers == [OFFSETS]
-    assert committer.settle(0)
-
-
-def test_what_raises_is_raised_by_the_commit(make_committer: Any, new_threads: Any) -> None:
-    """An error in what follows does not end the thread, nor is it lost."""
-
-    def then(_stays: bool) -> None:
-        raise ValueError("made up")
-
-    committer = make_committer()
-    with pytest.raises(ValueError, match="made up"):
-        committer.commit(OFFSETS, then)
-    assert committer.commit(OFFSETS) == OFFSETS
-    assert new_threads() == 1
+    commit = committer.begin(OFFSETS)
+    make(commit)
+    assert commit.result() == OFFSETS
 
 
 def test_the_end_waits_for_the_answer_that_is_owed(make_committer: Any, coordinator: Any) -> None:
@@ -193,8 +147,10 @@ def test_the_end_waits_for_the_answer_that_is_owed(make_committer: Any, coordina
     closed = threading.Event()
     committer = make_committer(0.05)
     coordinator.may_answer.clear()
+    commit = committer.begin(OFFSETS)
+    commit.start()
     with pytest.raises(CommitTimedOut):
-        committer.commit(OFFSETS)
+        commit.result()
     committer.stop(closed.set)
     assert not closed.wait(0.1)
     coordinator.may_answer.set()

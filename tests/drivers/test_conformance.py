@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from kafka_notify.core.message import Partition
 from kafka_notify.core.offsets import LONGEST_NOTE
+from kafka_notify.drivers.base import PendingCommit
 from kafka_notify.errors import AssignmentLost, ClosedError, DeliveryRefused
 from tests.drivers.bench import TIMEOUT_S, Bench, take_until
 from tests.waiting import eventually
@@ -327,19 +329,27 @@ def test_a_member_commits_only_what_it_owns(bench: Bench, unique: str) -> None:
     first.consumer.commit(dict.fromkeys(first.assigned, 0))
 
 
-def test_what_follows_a_commit(bench: Bench, unique: str) -> None:
-    """It is called once, before the commit returns, and not after one that was refused."""
+@pytest.mark.parametrize("is_lent", [True, False])
+def test_a_commit_in_another_thread(bench: Bench, unique: str, is_lent: bool) -> None:
+    """One that somebody lends, or the client's own; whoever waits hears what became of it."""
     partitions = bench.create(unique)
     member = bench.member(unique, unique)
     take_until([member], lambda: len(member.assigned) == 4, "the assignment")
-    called: list[bool] = []
-    member.consumer.commit(dict.fromkeys(partitions, 0), then=called.append)
-    assert len(called) == 1
-    member.consumer.commit({}, then=called.append)
-    assert len(called) == 2
+
+    def make(commit: PendingCommit) -> None:
+        if is_lent:
+            lent = threading.Thread(target=commit.run)
+            lent.start()
+            lent.join(TIMEOUT_S)
+        else:
+            commit.start()
+        commit.result()
+
+    make(member.consumer.begin_commit(dict.fromkeys(partitions, 3)))
+    assert member.consumer.committed(partitions, TIMEOUT_S) == dict.fromkeys(partitions, 3)
     with pytest.raises(AssignmentLost, match=unique):
-        bench.consumer(unique).commit(dict.fromkeys(partitions, 0), then=called.append)
-    assert len(called) == 2
+        make(bench.consumer(unique).begin_commit(dict.fromkeys(partitions, 0)))
+    assert member.consumer.committed(partitions, TIMEOUT_S) == dict.fromkeys(partitions, 3)
 
 
 # --- rebalancing

@@ -64,13 +64,10 @@ class Counting:
             self.takes += 1
             return take(limit, timeout_s)
 
-        def maybe(
-            offsets: Mapping[Partition, int], notes: Any = None, *, then: Any = None
-        ) -> None:
+        def maybe(offsets: Mapping[Partition, int], notes: Any = None) -> None:
+            commit(offsets, notes)
             if self.unanswered.is_set():
-                commit(offsets, notes)
                 raise CommitUnanswered("no answer", retriable=True)
-            commit(offsets, notes, then=then)
 
         consumer.take, consumer.commit = counted, maybe
         return consumer

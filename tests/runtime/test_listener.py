@@ -257,10 +257,10 @@ class FirstConsumerHangs:
         if self._consumers == 1:
             commit = consumer.commit
 
-            def hanging(next_offsets, *notes, then=None):
+            def hanging(next_offsets, *notes):
                 if self.hangs:
                     raise CommitUnanswered("no answer", retriable=True)
-                commit(next_offsets, *notes, then=then)
+                commit(next_offsets, *notes)
 
             consumer.commit = hanging
         return consumer

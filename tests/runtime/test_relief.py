@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from kafka_notify.runtime.relief import Relief
+from kafka_notify.runtime import relief as relief_module
+from kafka_notify.runtime.relief import Errand, Held, Relief
 from tests.waiting import eventually
 
 BOUND_S = 10.0
 NAME = "relieved"
 
-Errands = Iterator[Callable[[], None]]
+Errands = Iterator[Errand]
 
 
 def alive() -> list[threading.Thread]:
@@ -158,6 +159,94 @@ def test_without_a_further_thread_the_work_waits(monkeypatch: pytest.MonkeyPatch
     relief.join(BOUND_S)
     none_is_left()
     assert steps == ["work", "errand"] * 2
+
+
+def test_what_is_held_runs_in_the_midst_of_the_work() -> None:
+    """In the same thread, and nothing of the work beside it; that goes on in the same thread."""
+    threads: list[threading.Thread] = []
+    beside: list[bool] = []
+    is_running = False
+
+    def held() -> None:
+        nonlocal is_running
+        is_running = True
+        threads.append(threading.current_thread())
+        threading.Event().wait(0.001)
+        is_running = False
+
+    def work() -> Errands:
+        assert relief.has_deputy()
+        for _ in range(100):
+            threads.append(threading.current_thread())
+            yield Held(held, BOUND_S)
+            beside.append(is_running)
+
+    relief = Relief(work(), name=NAME)
+    relief.start()
+    none_is_left()
+    assert len(beside) == 100
+    assert not any(beside)
+    assert len(set(threads)) == 1
+
+
+def test_who_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other goes on, and has a deputy again; who hung does nothing more in the end."""
+    monkeypatch.setattr(relief_module, "_LOOK_S", 0.01)
+    release, went_on, returned = (threading.Event() for _ in range(3))
+    threads: list[threading.Thread] = []
+
+    def hang() -> None:
+        threads.append(threading.current_thread())
+        assert release.wait(BOUND_S)
+        returned.set()
+
+    def work() -> Errands:
+        assert relief.has_deputy()
+        yield Held(hang, 0.05)
+        threads.append(threading.current_thread())
+        assert relief.has_deputy()
+        for _ in range(10):
+            yield lambda: threads.append(threading.current_thread())
+        went_on.set()
+        assert returned.wait(BOUND_S)
+
+    relief = Relief(work(), name=NAME)
+    relief.start()
+    assert went_on.wait(BOUND_S)
+    hung, *others = threads
+    assert hung not in others
+    assert hung.is_alive()
+    release.set()
+    relief.join(BOUND_S)
+    none_is_left()
+    assert len(others) == 11
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_who_comes_back_in_time_and_who_takes_over_are_one(
+    monkeypatch: pytest.MonkeyPatch, attempt: int
+) -> None:
+    """At the very moment when it is over, one of the two goes on, whichever: each step once."""
+    monkeypatch.setattr(relief_module, "_LOOK_S", 0.001)
+    steps: list[int] = []
+    inside: list[int] = []
+
+    def nap() -> None:
+        threading.Event().wait(0.002)
+
+    def work() -> Errands:
+        for number in range(50):
+            inside.append(number)
+            steps.append(number)
+            assert inside == [number]
+            inside.clear()
+            relief.has_deputy()
+            yield Held(nap, 0.002)
+
+    relief = Relief(work(), name=NAME)
+    relief.start()
+    none_is_left()
+    assert steps == list(range(50))
 
 
 def test_abandoned_it_has_ended() -> None:
