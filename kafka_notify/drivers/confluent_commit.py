@@ -23,7 +23,7 @@ class CommitTimedOut(Exception):
 
 
 class Committer:
-    """Commits with one client, one after the other. Threads: the one that owns the consumer."""
+    """Commits with one client, one after the other. Threads: whichever owns the consumer now."""
 
     def __init__(self, client: Consumer, *, timeout_s: float) -> None:
         self.client = client
@@ -58,10 +58,9 @@ class Committer:
         """Have a thread of ours make a commit."""
         if self._thread is None:
             # A daemon: a broker that hangs must not keep the process from ending.
-            self._thread = threading.Thread(
-                target=self._work, name="kafka-notify-commit", daemon=True
-            )
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="kafka-notify-commit", daemon=True)
+            thread.start()
+            self._thread = thread
         self._jobs.put(commit)
 
     def _work(self) -> None:

@@ -17,8 +17,10 @@ from kafka_notify.errors import (
     BrokerUnavailable,
     ClosedError,
     CommitFailed,
+    CommitUnanswered,
     ConsumerFenced,
 )
+from kafka_notify.native import threading
 
 
 class MemoryConsumer:
@@ -299,6 +301,8 @@ class _PendingCommit:
     def __init__(self, commit: Callable[[], None]) -> None:
         self._commit = commit
         self._error: BaseException | None = None
+        self._done = threading.Event()
+        self._deadline_s = time.monotonic() + self.timeout_s
 
     def run(self) -> None:
         """Commit."""
@@ -306,10 +310,13 @@ class _PendingCommit:
             self._commit()
         except BaseException as error:  # noqa: BLE001 - raised by ``result``
             self._error = error
+        self._done.set()
 
     start = run
 
     def result(self) -> None:
-        """Raise what the commit has raised."""
+        """Raise what the commit has raised, or CommitUnanswered."""
+        if not self._done.wait(max(0.0, self._deadline_s - time.monotonic())):
+            raise CommitUnanswered("nobody has made the commit in time", retriable=True)
         if self._error is not None:
             raise self._error

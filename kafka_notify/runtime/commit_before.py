@@ -106,6 +106,8 @@ class CommitBefore:
                     # Whoever has the partitions next reads again what is not committed.
                     self._let_go(units, unknown=unknown)
                     return
+        if not units:
+            return
         self._counters.add("received", sum([len(unit.records) for unit in units]))
         errand = self._hands.hand_over(units, stays=True)
         if errand is not None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
@@ -186,8 +185,8 @@ class Dispatcher:
         try:
             result = await call(*arguments)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and self.loop.is_ending:
-                raise  # it was not the endpoint's doing
+            if not self.loop.is_current():
+                raise  # it is cut off: that was not the endpoint's doing
             return self._failed(call, messages, error)
         return self._asks(call, result)
 

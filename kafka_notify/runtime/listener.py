@@ -128,7 +128,9 @@ class NotificationListener:
         discards = self._policy is not CommitPolicy.BEFORE_DISPATCH
         stuck = Stuck(settings.stuck_after, group=self._group, monitor=transport.monitor)
         hands: Workers | Tasks
+        self._dispatcher.loop.open()
         if self._dispatcher.is_coroutines:
+            self._dispatcher.loop.start()  # or fail before anything is committed
             hands = Tasks(
                 self._dispatcher.run_in_loop,
                 self._dispatcher.loop,

@@ -81,7 +81,7 @@ class Relief:
         Returns at once when called by the work itself. Threads: any.
         """
         me = threading.current_thread()
-        if me is self._worker or not self._over.wait(timeout_s):
+        if not self._threads or me is self._worker or not self._over.wait(timeout_s):
             return
         for thread in list(self._threads):
             if thread is not me and thread not in self._on_errands:
@@ -138,7 +138,8 @@ class Relief:
                 if not self._holds(errand, me):
                     return None
         except BaseException:
-            self._pass_on(me, None)
+            if self._worker is me:
+                self._pass_on(me, None)
             raise
         self._pass_on(me, errand)
         return errand
@@ -147,10 +148,13 @@ class Relief:
         """Run something in the midst of the work; tell whether the turn is still this thread's."""
         with self._claims:
             self._due_s = time.monotonic() + held.within_s
-        held.run()
-        with self._claims:
-            self._due_s = None
-            return self._worker is me
+        try:
+            held.run()
+        finally:
+            with self._claims:
+                if self._worker is me:
+                    self._due_s = None
+        return self._worker is me
 
     def _pass_on(self, me: threading.Thread, errand: Callable[[], None] | None) -> None:
         self._worker = None

@@ -292,3 +292,5 @@ class Workers(BaseHands):
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
+        if self._borrowed and not self.is_mine(threading.current_thread()):
+            self.account.drain(None, max(0.0, deadline - time.monotonic()))

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
+import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +103,7 @@ def test_who_waits_goes_on_among_those_who_never_do(rig: Callable[[str], Rig]) -
     for number in range(1001):
         made.notifier.prepare(publisher_id=f"p{number}").info({}, "e", number)
     made.transport.flush()
+    eventually(lambda: made.transport.stats()["received"] == 1001, BOUND_S, "the backlog")
     go_on.set()
     eventually(lambda: len(got) == 1001, BOUND_S, "all")
     assert got.index(0) < 900
@@ -241,8 +245,141 @@ def test_a_stuck_one_is_told(policy: str, rig: Callable[[str], Rig]) -> None:
     eventually(lambda: listener.problems() == [], BOUND_S, "its end")
 
 
+def test_what_an_endpoint_leaves_in_its_task_stays_there(rig: Callable[[str], Rig]) -> None:
+    """A cancellation that comes late, a context variable: the next notification meets neither."""
+    made = rig("workers=1&commit_policy=after_dispatch")
+    mark: contextvars.ContextVar[str] = contextvars.ContextVar("mark", default="none")
+    got: list[tuple[Any, str]] = []
+
+    class Endpoint:
+        async def info(self, _c: Any, _p: Any, _e: Any, payload: Any, _m: Any) -> None:
+            await asyncio.sleep(0)
+            got.append((payload, mark.get()))
+            mark.set(f"of {payload}")
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+
+    made.listen(Endpoint())
+    made.send(*range(10))
+    eventually(lambda: len(got) == 10, BOUND_S, "all")
+    assert got == [(number, "none") for number in range(10)]
+    assert not made.of(events.EndpointFailed)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_loop_outlives_what_a_task_of_an_endpoint_raises(rig: Callable[[str], Rig]) -> None:
+    """asyncio ends a loop in which any task exits; here that is an error of the endpoint's."""
+    made = rig("commit_policy=after_dispatch")
+    got: list[Any] = []
+
+    class Endpoint:
+        async def info(self, _c: Any, _p: Any, _e: Any, payload: Any, _m: Any) -> None:
+            if payload == 1:
+                await asyncio.gather(self.leave())
+            got.append(payload)
+
+        async def leave(self) -> None:
+            raise SystemExit(1)
+
+    made.listen(Endpoint())
+    made.send(0, 1, 2, 3)
+    eventually(lambda: got == [0, 2, 3], BOUND_S, "the others")
+    [told] = made.of(events.EndpointFailed)
+    assert isinstance(told.error, SystemExit)
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_wait_waits_for_one_that_outlasts_the_drain(
+    is_mixed: bool, policy: str, rig: Callable[[str], Rig]
+) -> None:
+    """As long as for any endpoint: it is not cut off before, nor does another loop begin."""
+    made = rig(f"commit_policy={policy}&drain_timeout=0.1")
+    steps: list[str] = []
+
+    class Endpoint:
+        async def info(self, *_arguments: Any) -> None:
+            steps.append("begins")
+            await asyncio.sleep(1)
+            steps.append("ends")
+
+    listener = kafka_notify.get_notification_listener(
+        made.transport,
+        [kafka_notify.Target(topic="t")],
+        [Endpoint(), *([Recorder()] if is_mixed else [])],
+        pool="pool",
+    )
+    listener.start()
+    made.send(1)
+    eventually(lambda: steps, BOUND_S, "its begin")
+    listener.stop()
+    listener.wait()
+    assert steps == ["begins", "ends"]
+    assert not made.of(events.EndpointFailed)
+    assert not [name for name in names_of_threads() if "endpoints" in name]
+
+
+def test_no_thread_for_the_loop(
+    rig: Callable[[str], Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system has none, start() says so before anything is taken."""
+    made = rig("")
+
+    class Endpoint:
+        async def info(self, *_arguments: Any) -> None:
+            raise AssertionError("nothing was sent")
+
+    begin = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if "endpoints" in thread.name:
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="thread"):
+        made.listen(Endpoint())
+    assert made.transport.stats()["received"] == 0
+
+
+def test_an_endpoint_that_forks(rig: Callable[[str], Rig], tmp_path: Path) -> None:
+    """What is in hand is the parent's: the child dispatches nothing of it."""
+    made = rig("workers=1&commit_policy=after_dispatch")
+    noted = tmp_path / "noted"
+    noted.touch()
+    children: list[int] = []
+
+    class Endpoint:
+        async def info(self, _c: Any, _p: Any, _e: Any, payload: Any, _m: Any) -> None:
+            if payload == 0:
+                await asyncio.to_thread(event_of_backlog.wait, BOUND_S)
+                child = os.fork()
+                if child:
+                    children.append(child)
+            with noted.open("a") as file:
+                file.write(f"{payload} {os.getpid()}\n")
+
+    event_of_backlog = threading.Event()
+    made.listen(Endpoint())
+    for number in range(20):
+        made.notifier.prepare(publisher_id=f"p{number}").info({}, "e", number)
+    made.transport.flush()
+    eventually(lambda: made.transport.stats()["received"] == 20, BOUND_S, "the backlog")
+    event_of_backlog.set()
+    eventually(lambda: len(noted.read_text().split("\n")) >= 21, BOUND_S, "all")
+    made.send(20)
+    eventually(lambda: f"20 {os.getpid()}" in noted.read_text(), BOUND_S, "the next one")
+    threading.Event().wait(0.3)  # for more than there should be
+    os.kill(children[0], signal.SIGKILL)
+    os.waitpid(children[0], 0)
+    lines = noted.read_text().splitlines()
+    mine = [line for line in lines if line.endswith(f" {os.getpid()}")]
+    assert len(mine) == 21
+    assert [line for line in lines if line not in mine] == [f"0 {children[0]}"]
+
+
 def test_a_child_of_fork_listens_anew(rig: Callable[[str], Rig]) -> None:
-    """The loop's thread is not in the child; a listener that starts there makes its own."""
+    """The loop's thread is not in the child, which makes its own when it needs one."""
     made = rig("")
     got: list[Any] = []
 
@@ -258,7 +395,6 @@ def test_a_child_of_fork_listens_anew(rig: Callable[[str], Rig]) -> None:
         code = 1
         try:
             loop = listener._dispatcher.loop
-            assert loop.is_ending
             asked = threading.Event()
             loop.call(asked.set)
             code = 0 if asked.wait(BOUND_S) else 2
