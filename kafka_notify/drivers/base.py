@@ -105,7 +105,7 @@ class PendingCommit(Protocol):
 
 
 class ConsumerClient(Protocol):
-    """One member of one consumer group. All calls from its one thread, but ``abandon``."""
+    """One member of one consumer group. Threads: one at a time, but for ``abandon``."""
 
     def subscribe(
         self,

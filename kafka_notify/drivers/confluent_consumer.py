@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The consumer over confluent_kafka: one member of one group, in the hands of one thread.
+"""The consumer over confluent_kafka: one member of one group, for one thread at a time.
 
 It neither decides what to commit nor when; it tells which partitions come and go.
 """

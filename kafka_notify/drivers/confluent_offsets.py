@@ -22,7 +22,7 @@ _LEAST_S = 0.1
 
 
 class Offsets:
-    """Asks; repeats what a cluster that settles refuses. Threads: the one that owns the client."""
+    """Asks; repeats what a cluster that settles refuses. Threads: whoever owns the client."""
 
     def __init__(
         self, client: Consumer, *, problems: Problems, brings_records: Callable[[], bool]

@@ -24,7 +24,7 @@ from kafka_notify.native import threading
 
 
 class MemoryConsumer:
-    """``drivers.base.ConsumerClient`` in memory; all calls from one thread."""
+    """``drivers.base.ConsumerClient`` in memory; from one thread at a time."""
 
     def __init__(self, cluster: MemoryCluster, group: str, *, on_problem: OnProblem) -> None:
         self._cluster = cluster

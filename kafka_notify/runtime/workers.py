@@ -279,6 +279,13 @@ class Workers(BaseHands):
         """Tell whether ``thread`` is one of the workers."""
         return thread in self._threads or thread.ident in self._borrowed
 
+    def after_fork_in_child(self) -> None:
+        """Leave to the parent what is in hand, also in the endpoint's thread that has forked."""
+        super().after_fork_in_child()
+        self._lock = threading.Lock()
+        self._closed = True
+        self._ready.clear()
+
     def close(self, timeout_s: float) -> None:
         """End the threads; one that is still in an endpoint is left to end after it."""
         deadline = time.monotonic() + timeout_s

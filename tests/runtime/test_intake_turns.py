@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Under after_dispatch a thread of the intake runs endpoints, and nothing waits for them."""
+"""A thread of the intake commits and runs endpoints, and nothing waits for it too long."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kafka_notify.core import events
+from kafka_notify.drivers import memory_consumer
 from kafka_notify.drivers.memory_cluster import MemoryCluster
 from tests.runtime.conftest import Recorder
 from tests.runtime.rig import Rig, committed
@@ -26,7 +28,7 @@ AFTER = "commit_policy=after_dispatch"
 MakeRig = Callable[[str], Rig]
 
 
-class Held:
+class Waiting:
     """Holds what is for ``stuck`` until it may go on, in a thread of the intake."""
 
     def __init__(self) -> None:
@@ -55,11 +57,11 @@ def listeners_threads() -> list[threading.Thread]:
 
 
 def test_an_endpoint_that_waits_keeps_nothing_from_its_way(
-    rig: MakeRig, cluster: MemoryCluster
+    policy: str, rig: MakeRig, cluster: MemoryCluster
 ) -> None:
     """Others are taken, dispatched and committed meanwhile; it is, when it is through."""
-    made = rig(AFTER)
-    held = Held()
+    made = rig(f"commit_policy={policy}")
+    held = Waiting()
     listener = made.listen(held)
     made.send(0, publisher="stuck")
     assert held.entered.wait(BOUND_S)
@@ -78,7 +80,7 @@ def test_an_endpoint_that_waits_keeps_nothing_from_its_way(
 def test_a_stop_is_bounded_while_an_endpoint_waits(rig: MakeRig) -> None:
     """It ends without the endpoint, whose notification comes again; its thread ends with it."""
     made = rig(f"{AFTER}&drain_timeout=0.2")
-    held = Held()
+    held = Waiting()
     listener = made.listen(held)
     made.send(0, publisher="stuck")
     assert held.entered.wait(BOUND_S)
@@ -96,9 +98,11 @@ def test_a_stop_is_bounded_while_an_endpoint_waits(rig: MakeRig) -> None:
     eventually(lambda: not listeners_threads(), BOUND_S, "the end of the threads")
 
 
-def test_an_endpoint_may_stop_its_listener(rig: MakeRig, cluster: MemoryCluster) -> None:
+def test_an_endpoint_may_stop_its_listener(
+    policy: str, rig: MakeRig, cluster: MemoryCluster
+) -> None:
     """stop() there only asks; what it has is committed, and all threads end."""
-    made = rig(AFTER)
+    made = rig(f"commit_policy={policy}")
     took_s: list[float] = []
 
     class Once:
@@ -118,9 +122,10 @@ def test_an_endpoint_may_stop_its_listener(rig: MakeRig, cluster: MemoryCluster)
 
 @pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_an_endpoint_cannot_end_the_intake(
-    end: type[BaseException], rig: MakeRig, cluster: MemoryCluster
+    end: type[BaseException], policy: str, rig: MakeRig, cluster: MemoryCluster
 ) -> None:
-    made = rig(AFTER)
+    """Whatever it raises, the next one is dispatched, and committed."""
+    made = rig(f"commit_policy={policy}")
     seen: list[Any] = []
 
     class Leaving:
@@ -139,7 +144,7 @@ def test_an_endpoint_cannot_end_the_intake(
 def test_a_rebalance_waits_for_the_endpoint(rig: MakeRig, cluster: MemoryCluster) -> None:
     """What the other thread runs is committed before its partition goes; none comes twice."""
     made = rig(AFTER)
-    held, other = Held(), Recorder()
+    held, other = Waiting(), Recorder()
     first = made.listen(held)
     made.send(0, publisher="stuck")
     assert held.entered.wait(BOUND_S)
@@ -162,9 +167,11 @@ def test_a_rebalance_waits_for_the_endpoint(rig: MakeRig, cluster: MemoryCluster
 
 
 @pytest.mark.parametrize("limit", [1, 4])
-def test_quick_and_slow_ones_mixed(limit: int, rig: MakeRig, cluster: MemoryCluster) -> None:
+def test_quick_and_slow_ones_mixed(
+    limit: int, policy: str, rig: MakeRig, cluster: MemoryCluster
+) -> None:
     """Whoever runs them: each comes once, those of a key in order, in few threads."""
-    made = rig(f"{AFTER}&executor_thread_pool_size={limit}&dispatch_window=64")
+    made = rig(f"commit_policy={policy}&executor_thread_pool_size={limit}&dispatch_window=64")
     chance = random.Random(limit)  # noqa: S311 - a test's dice
     got: dict[str, list[Any]] = {}
     at_once: set[int] = set()
@@ -202,24 +209,32 @@ def test_quick_and_slow_ones_mixed(limit: int, rig: MakeRig, cluster: MemoryClus
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_an_endpoint_that_forks(rig: MakeRig, cluster: MemoryCluster) -> None:
-    """The child's copy of the thread, coming back from the endpoint, takes nothing: it ends."""
-    made = rig(AFTER)
+def test_an_endpoint_that_forks(
+    policy: str, rig: MakeRig, cluster: MemoryCluster, tmp_path: Path
+) -> None:
+    """The child's copy of the thread, coming back from the endpoint, does nothing: it ends."""
+    made = rig(f"commit_policy={policy}&executor_thread_pool_size=1")
     children: list[int] = []
     got: list[Any] = []
+    noted = tmp_path / "noted"
+    noted.touch()
+    backlog = threading.Event()
 
     class Forking:
         def info(self, _c: Any, _p: Any, _e: Any, payload: Any, _m: Any) -> None:
             got.append(payload)
             if payload == 0:
+                assert backlog.wait(BOUND_S)
                 child = os.fork()
                 if child:
                     children.append(child)
+            with noted.open("a") as file:
+                file.write(f"{payload} {os.getpid()}\n")
 
     made.listen(Forking())
-    made.send(0)
-    eventually(lambda: bool(children), BOUND_S, "the child")
-    made.send(1, 2)
+    made.send(0, 1, 2)
+    eventually(lambda: made.transport.stats()["received"] == 3, BOUND_S, "the backlog")
+    backlog.set()
     eventually(lambda: got == [0, 1, 2], BOUND_S, "the parent's")
     [child] = children
     try:
@@ -228,3 +243,56 @@ def test_an_endpoint_that_forks(rig: MakeRig, cluster: MemoryCluster) -> None:
         os.kill(child, signal.SIGKILL)  # still there: nobody has taken its status
         os.waitpid(child, 0)
     eventually(lambda: committed(cluster) == 3, BOUND_S, "the commit")
+    theirs = [line for line in noted.read_text().splitlines() if line.endswith(f" {child}")]
+    assert theirs == [f"0 {child}"]
+
+
+class HangsOnce:
+    """A driver whose first consumer's first commit of records hangs until it is released."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self.entered, self.release = threading.Event(), threading.Event()
+        self.armed = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def new_consumer(self, group: str, *, on_problem: Any) -> Any:
+        consumer = self._driver.new_consumer(group, on_problem=on_problem)
+        commit = consumer.commit
+
+        def hanging(*arguments: Any) -> None:
+            if self.armed.is_set() and not self.entered.is_set():
+                self.entered.set()
+                assert self.release.wait(2 * BOUND_S)
+            commit(*arguments)
+
+        consumer.commit = hanging
+        return consumer
+
+
+def test_a_commit_that_hangs(
+    rig: MakeRig, cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread goes on when its time is over: all is dispatched, once, and told."""
+    monkeypatch.setattr(memory_consumer._PendingCommit, "timeout_s", 0.2)
+    made = rig("")
+    driver = HangsOnce(made.transport.driver)
+    monkeypatch.setattr(made.transport, "driver", driver)
+    recorder = Recorder()
+    listener = made.listen(recorder)
+    driver.armed.set()
+    made.send(0)
+    assert driver.entered.wait(BOUND_S)
+    made.send(*range(1, 20))
+    recorder.wait_for(20)
+    assert made.of(events.CommitRetried)
+    driver.release.set()
+    made.send(*range(20, 40))
+    recorder.wait_for(40)
+    listener.stop()
+    listener.wait()
+    assert recorder.payloads == list(range(40))
+    assert committed(cluster) == 40
+    eventually(lambda: not listeners_threads(), BOUND_S, "the end of the threads")

@@ -342,6 +342,7 @@ def test_no_thread_for_the_loop(
     assert made.transport.stats()["received"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_an_endpoint_that_forks(rig: Callable[[str], Rig], tmp_path: Path) -> None:
     """What is in hand is the parent's: the child dispatches nothing of it."""
     made = rig("workers=1&commit_policy=after_dispatch")
@@ -378,6 +379,7 @@ def test_an_endpoint_that_forks(rig: Callable[[str], Rig], tmp_path: Path) -> No
     assert [line for line in lines if line not in mine] == [f"0 {children[0]}"]
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_of_fork_listens_anew(rig: Callable[[str], Rig]) -> None:
     """The loop's thread is not in the child, which makes its own when it needs one."""
     made = rig("")
