@@ -58,6 +58,7 @@ class Workers(BaseHands):
         self._score = 0  # above _SLOW while endpoints are slow
         self._taken_s = 0.0
         self._closed = False
+        self._is_the_parents = False  # all that is in hand, here in a child of fork
 
     def __repr__(self) -> str:
         """Tell how much is in hand, in how many threads."""
@@ -174,7 +175,7 @@ class Workers(BaseHands):
         idle at the end of a backlog.
         """
         if following is None or not self._ready:
-            return following
+            return None if self._is_the_parents else following
         self._ready.append(following)
         return self._next()
 
@@ -283,7 +284,7 @@ class Workers(BaseHands):
         """Leave to the parent what is in hand, also in the endpoint's thread that has forked."""
         super().after_fork_in_child()
         self._lock = threading.Lock()
-        self._closed = True
+        self._closed = self._is_the_parents = True
         self._ready.clear()
 
     def close(self, timeout_s: float) -> None:
