@@ -43,9 +43,9 @@ class BaseHands:
         """How many of them take room; see ``InHand.busy``."""
         return self.account.busy
 
-    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until ``has_room``; tell whether that is so."""
-        return self.account.wait_for_room(has_room, timeout_s)
+    def wait_for_room(self, room: Callable[[], int], timeout_s: float) -> bool:
+        """Wait until there is ``room``; tell whether that is so."""
+        return self.account.wait_for_room(room, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions (None: any) is in hand; return those left."""

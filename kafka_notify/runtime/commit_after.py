@@ -73,7 +73,7 @@ class CommitAfter:
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until some may be taken; tell whether that is so."""
-        return self._hands.wait_for_room(lambda: self.room() > 0, min(timeout_s, _INTERVAL_S))
+        return self._hands.wait_for_room(self.room, min(timeout_s, _INTERVAL_S))
 
     @property
     def longest_wait_s(self) -> float:

@@ -50,11 +50,11 @@ class CommitBefore:
         in_hand = self._hands.in_hand
         if in_hand > self._window // 2:
             return 0
-        return self._window - in_hand - self._batcher.open_records
+        return max(0, self._window - in_hand - self._batcher.open_records)
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until some may be taken; tell whether that is so."""
-        return self._hands.wait_for_room(lambda: self.room() > 0, timeout_s)
+        return self._hands.wait_for_room(self.room, timeout_s)
 
     @property
     def longest_wait_s(self) -> float:

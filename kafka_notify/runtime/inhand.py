@@ -45,8 +45,8 @@ class Hands(Protocol):
         any so. Threads: one at a time.
         """
 
-    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until ``has_room``, asked whenever something has ended; tell whether that is so."""
+    def wait_for_room(self, room: Callable[[], int], timeout_s: float) -> bool:
+        """Wait until there is ``room``, asked whenever something has ended; tell whether so."""
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until none of these partitions' records (None: any) is in hand; return those left.
@@ -74,7 +74,7 @@ class _Wait:
 
     __slots__ = ("done", "holds", "is_over")
 
-    def __init__(self, holds: Callable[[], bool]) -> None:
+    def __init__(self, holds: Callable[[], object]) -> None:
         self.holds = holds
         self.done = threading.Event()
         self.is_over = False
@@ -237,9 +237,9 @@ class InHand:
 
     # --- waiting
 
-    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until ``has_room``; tell whether that is so."""
-        return self._wait_until(has_room, timeout_s)
+    def wait_for_room(self, room: Callable[[], int], timeout_s: float) -> bool:
+        """Wait until there is ``room``; tell whether that is so."""
+        return self._wait_until(room, timeout_s)
 
     def drain(self, partitions: Iterable[Partition] | None, timeout_s: float) -> int:
         """Wait until no record of these partitions (None: any) is in hand; return those left."""
@@ -260,7 +260,7 @@ class InHand:
     def _of(self, watched: Collection[Partition]) -> Iterator[Record]:
         return (one for unit in self._units for one in unit.records if one.where in watched)
 
-    def _wait_until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+    def _wait_until(self, holds: Callable[[], object], timeout_s: float) -> bool:
         """Wait until ``holds()``, which is called under the lock; tell whether it does.
 
         Whoever changes something looks for those who wait, rather than waking them to look: at
@@ -274,7 +274,7 @@ class InHand:
         wait.done.wait(timeout_s)
         with self._lock:
             self._waits.remove(wait)
-            return holds()
+            return bool(holds())
 
     def _wake(self) -> None:
         for wait in self._waits:

@@ -253,12 +253,12 @@ class Workers(BaseHands):
         if following is not None:
             self.start(following)
 
-    def wait_for_room(self, has_room: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until ``has_room``; tell whether that is so."""
+    def wait_for_room(self, room: Callable[[], int], timeout_s: float) -> bool:
+        """Wait until there is ``room``; tell whether that is so."""
         deadline = time.monotonic() + timeout_s
         while True:
             left_s = max(0.0, deadline - time.monotonic())
-            if self.account.wait_for_room(has_room, min(left_s, self.patience_s)):
+            if self.account.wait_for_room(room, min(left_s, self.patience_s)):
                 return True
             if not left_s:
                 return False
