@@ -135,13 +135,13 @@ class Dispatcher:
         if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
             self._counters.add("duplicates")
             return None
-        calls: Sequence[Call] = ()
-        if message.payload is not UNREAD:
-            calls = unit.todo or self._calls.get(message.priority, ())
-            if self._has_screens:
-                calls = [
-                    one for one in calls if one[0] is None or self._wanted(one[0], one[1], message)
-                ]
+        if message.payload is UNREAD:
+            return message, (), ()
+        calls: Sequence[Call] = unit.todo or self._calls.get(message.priority, ())
+        if self._has_screens:
+            calls = [
+                one for one in calls if one[0] is None or self._wanted(one[0], one[1], message)
+            ]
         metadata = {"message_id": message.message_id, "timestamp": message.timestamp}
         arguments = (
             message.ctxt,

@@ -128,7 +128,6 @@ class NotificationListener:
         discards = self._policy is not CommitPolicy.BEFORE_DISPATCH
         stuck = Stuck(settings.stuck_after, group=self._group, monitor=transport.monitor)
         hands: Workers | Tasks
-        self._dispatcher.loop.open()
         if self._dispatcher.is_coroutines:
             self._dispatcher.loop.start()  # or fail before anything is committed
             hands = Tasks(
@@ -139,6 +138,7 @@ class NotificationListener:
                 stuck=stuck,
             )
         else:
+            self._dispatcher.loop.open()  # for those that are, if any
             hands = Workers(
                 self._dispatcher.run,
                 limit=limit,

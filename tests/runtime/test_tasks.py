@@ -48,6 +48,15 @@ class Crowd:
         self.inside -= 1
 
 
+def listen(made: Rig, *endpoints: Any) -> kafka_notify.NotificationListener:
+    """Return a listener of several endpoints that has started."""
+    listener = kafka_notify.get_notification_listener(
+        made.transport, [kafka_notify.Target(topic="t")], endpoints, pool="pool"
+    )
+    listener.start()
+    return listener
+
+
 def names_of_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate()]
 
@@ -161,10 +170,7 @@ def test_beside_endpoints_that_are_none(policy: str, rig: Callable[[str], Rig]) 
             await asyncio.sleep(0)
             got.append(payload)
 
-    listener = kafka_notify.get_notification_listener(
-        made.transport, [kafka_notify.Target(topic="t")], [recorder, Endpoint()], pool="pool"
-    )
-    listener.start()
+    listen(made, recorder, Endpoint())
     made.send(*range(20))
     eventually(lambda: got == list(range(20)), BOUND_S, "all")
     assert recorder.payloads == list(range(20))
@@ -182,13 +188,7 @@ def test_stop_in_an_endpoint(is_mixed: bool, policy: str, rig: Callable[[str], R
             listener.stop()
             took.append(time.monotonic() - began_s)
 
-    listener = kafka_notify.get_notification_listener(
-        made.transport,
-        [kafka_notify.Target(topic="t")],
-        [Endpoint(), *([Recorder()] if is_mixed else [])],
-        pool="pool",
-    )
-    listener.start()
+    listener = listen(made, Endpoint(), *([Recorder()] if is_mixed else []))
     made.send(1)
     eventually(lambda: took, BOUND_S, "its stop")
     assert took[0] < 1  # drain_timeout is 10 s
@@ -303,13 +303,7 @@ def test_wait_waits_for_one_that_outlasts_the_drain(
             await asyncio.sleep(1)
             steps.append("ends")
 
-    listener = kafka_notify.get_notification_listener(
-        made.transport,
-        [kafka_notify.Target(topic="t")],
-        [Endpoint(), *([Recorder()] if is_mixed else [])],
-        pool="pool",
-    )
-    listener.start()
+    listener = listen(made, Endpoint(), *([Recorder()] if is_mixed else []))
     made.send(1)
     eventually(lambda: steps, BOUND_S, "its begin")
     listener.stop()
