@@ -3,7 +3,8 @@
 
 A process of its own, run as a file by a bare interpreter: it may import the standard library only.
 Standard input carries signals, one byte each, for the program; its end means that the owner is
-gone, and so does another parent. The first line on standard output is the program's process id.
+gone, and so does another parent. The first line on standard output is the program's process id;
+each further one says that the program stands still after a SIGSTOP.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import os
 import select
 import signal
 import sys
+import time
 
 _OWNER_CHECK_S = 1.0
 _GRACE_S = 5.0
+_STOP_S = 5.0
+_STOP_POLL_S = 0.001
 _PR_SET_PDEATHSIG = 1
 _CANNOT_EXECUTE = 127
 
@@ -70,6 +74,25 @@ def _watch(program: int, *, alive: int, owner: int) -> None:
             return
         for number in signals or b"":
             os.kill(program, number)
+            if number == signal.SIGSTOP and _stands_still(program):
+                os.write(1, b"stopped\n")
+
+
+def _stands_still(program: int) -> bool:
+    """Wait until all threads of the program have stopped; False if it ended, or went on.
+
+    A signal is on its way until a thread of the program comes to run, however long that takes.
+    """
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: believe it
+        return True
+    deadline = time.monotonic() + _STOP_S
+    while time.monotonic() < deadline:
+        # WNOWAIT: the status of a program that has ended is main's.
+        seen = os.waitid(os.P_PID, program, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if seen is not None:
+            return seen.si_code == os.CLD_STOPPED
+        time.sleep(_STOP_POLL_S)
+    return False
 
 
 def _end(program: int, *, alive: int) -> None:

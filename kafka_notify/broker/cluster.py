@@ -216,8 +216,12 @@ class Cluster:
         self._node(node).kill()
 
     def pause(self, node: int) -> None:
-        """Freeze a node (SIGSTOP): its connections stay open and nothing answers."""
-        self._node(node).send_signal(signal.SIGSTOP)
+        """Freeze a node (SIGSTOP): its connections stay open and nothing answers any more.
+
+        Raises:
+            BrokerUnavailable: the process did not stand still within 10 s.
+        """
+        self._node(node).pause()
 
     def resume(self, node: int) -> None:
         """Let a paused node go on (SIGCONT)."""

@@ -187,6 +187,21 @@ class Node:
         except BrokenPipeError:  # it ended in this moment
             return
 
+    def pause(self) -> None:
+        """Freeze the process (SIGSTOP), and return when it stands still; nothing if it is down.
+
+        Raises:
+            BrokerUnavailable: it did not stand still within 10 s.
+
+        Blocks: some milliseconds; on a busy machine until the process came to run once.
+        """
+        self.send_signal(signal.SIGSTOP)
+        if self.running and not self._read_line():
+            raise BrokerUnavailable(
+                f"Kafka node {self._node_id}, process {self._pid}, did not stand still within "
+                f"{_GUARD_TIMEOUT_S:g} s of SIGSTOP"
+            )
+
     def ask_to_stop(self) -> None:
         """Ask for an orderly end, also if the process is paused; return at once."""
         self.send_signal(signal.SIGTERM)
@@ -212,14 +227,19 @@ class Node:
             self.wait_stopped(timeout_s=_GUARD_TIMEOUT_S)
 
     def _read_pid(self, guard: subprocess.Popen[bytes]) -> int:
-        assert guard.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
-        readable, _, _ = select.select([guard.stdout], [], [], _GUARD_TIMEOUT_S)
-        line = guard.stdout.readline() if readable else b""
+        line = self._read_line()
         if not line:
             guard.kill()
             self.wait_stopped(timeout_s=_GUARD_TIMEOUT_S)
             raise BrokerUnavailable(self._obituary("could not be started"))
         return int(line)
+
+    def _read_line(self) -> bytes:
+        """Return the next line that the guard says; nothing if it says none, or has ended."""
+        if self._guard is None or self._guard.stdout is None:
+            return b""
+        readable, _, _ = select.select([self._guard.stdout], [], [], _GUARD_TIMEOUT_S)
+        return self._guard.stdout.readline() if readable else b""
 
     def _release(self) -> None:
         """Close the pipes of a guard that has ended."""

@@ -97,6 +97,19 @@ def test_bytes_are_signals_for_the_program(tmp_path: Path) -> None:
     assert log.read_text() == "ready\nasked\n"
 
 
+def test_the_guard_says_when_the_program_stands_still(tmp_path: Path) -> None:
+    """Each time, also if it stood still before; the end of a stopped program is its status."""
+    with guarded(PATIENT, tmp_path / "log") as (guard, _):
+        assert guard.stdin is not None
+        assert guard.stdout is not None
+        for stop in ([signal.SIGSTOP], [signal.SIGSTOP], [signal.SIGCONT, signal.SIGSTOP]):
+            guard.stdin.write(bytes(stop))
+            assert select.select([guard.stdout], [], [], TIMEOUT_S)[0]
+            assert guard.stdout.readline() == b"stopped\n"
+        guard.stdin.write(bytes([signal.SIGTERM, signal.SIGCONT]))
+        assert guard.wait(TIMEOUT_S) == 7
+
+
 def test_a_killed_program_ends_its_guard(tmp_path: Path) -> None:
     """The status tells the signal as a shell does."""
     with guarded(SLEEPER, tmp_path / "log") as (guard, pid):

@@ -123,6 +123,22 @@ def test_a_paused_node_is_silent_until_it_is_resumed(cluster: Cluster) -> None:
     assert list(admin.list_topics(timeout=TIMEOUT_S).brokers) == [0]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_node_stands_still_as_soon_as_it_is_paused(cluster: Cluster) -> None:
+    """When pause returns no thread answers any more, not just some time later."""
+    pid = cluster.pid(0)
+    for _ in range(5):
+        cluster.pause(0)
+        try:
+            threads = Path("/proc", str(pid), "task").iterdir()
+            states = {
+                (thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in threads
+            }
+            assert states == {"T"}
+        finally:
+            cluster.resume(0)
+
+
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
 def test_only_the_right_password_logs_in(cluster: Cluster, mechanism: str) -> None:
     """The SASL listener takes its users with their passwords, and nobody else."""
