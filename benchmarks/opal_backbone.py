@@ -2,8 +2,7 @@
 """Two servers of fastapi_websocket_pubsub linked by Kafka: ours against the stock backend.
 
 Publishers are websocket clients of one server, the events go to a client of the other. In turns,
-with 1, 10 and 100 publishers that each wait for their publish to return. The clients speak the
-library's protocol by hand, so that they do not take the processors from what is measured::
+with 1, 10 and 100 publishers that each wait for their publish to return; see ``opal_clients``::
 
     tox -e opal --notest && .tox/opal/bin/python benchmarks/opal_backbone.py [--brokers host:9092]
 
@@ -21,7 +20,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -38,7 +36,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HOST = "127.0.0.1"
-TOPIC = "t"
 IN_FLIGHT = (1, 10, 100)
 OURS = {"ours": "", "confirm": "delivery=confirm"}
 START_S = 300.0
@@ -234,76 +231,11 @@ def servers(kind: str, brokers: str, options: str) -> Iterator[Servers]:
         shutil.rmtree(folder)
 
 
-class Publisher:
-    """A client that publishes, and waits for its publish to return."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    async def publish(self, data: Any) -> None:
-        """Return when the server has answered that it is published."""
-        arguments = {"topics": [TOPIC], "data": data}
-        await self._connection.send(request("publish", arguments))
-        answer = json.loads(await self._connection.recv())
-        if answer["response"]["result"] not in (True, "True"):
-            raise RuntimeError(f"not published: {answer}")
-
-
-def request(method: str, arguments: Any) -> str:
-    """Return a frame of the library's protocol."""
-    return json.dumps({"request": {"method": method, "arguments": arguments, "call_id": "c"}})
-
-
-async def note(connection: Any, arrived: list[float], warm: asyncio.Event) -> None:
-    """Subscribe, note when events come, answer each as the library's client does."""
-    await connection.send(request("subscribe", {"topics": [TOPIC]}))
-    await connection.recv()
-    while True:
-        call = json.loads(await connection.recv())["request"]
-        if call["arguments"]["data"] == "warm":
-            warm.set()
-        else:
-            arrived.append(time.perf_counter())
-        response = {"result": "None", "result_type": "str", "call_id": call["call_id"]}
-        await connection.send(json.dumps({"request": None, "response": response}))
-
-
-async def measure(receives: str, publishes: str, *, in_flight: int, events: int) -> float:
-    """Return events per second."""
-    import websockets
-
-    arrived: list[float] = []
-    warm = asyncio.Event()
-    async with contextlib.AsyncExitStack() as connections:
-
-        async def connect(url: str) -> Any:
-            return await connections.enter_async_context(websockets.connect(url, max_queue=None))
-
-        noting = asyncio.ensure_future(note(await connect(receives), arrived, warm))
-        publishers = [Publisher(await connect(publishes)) for _ in range(in_flight)]
-        while not warm.is_set():
-            await publishers[0].publish("warm")
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(warm.wait(), 1)
-        numbers = iter(range(events))
-
-        async def publish(client: Publisher) -> None:
-            for number in numbers:
-                await client.publish({"number": number})
-
-        began = time.perf_counter()
-        await asyncio.gather(*map(publish, publishers))
-        deadline = time.perf_counter() + 60
-        while len(arrived) < events:
-            if noting.done() or time.perf_counter() > deadline:
-                raise RuntimeError(f"{len(arrived)} of {events} events arrived")
-            await asyncio.sleep(0.005)
-        noting.cancel()
-        return events / (arrived[-1] - began)
-
-
 def main() -> None:
     """Measure in turns, and print the rates and their ratio."""
+    import uvloop
+    from opal_clients import measure
+
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--brokers", help="host:port of a Kafka; else one is started")
     parser.add_argument("--rounds", type=int, default=3, help="turns (3)")
@@ -339,7 +271,7 @@ def main() -> None:
                 for kind, where in urls.items():
                     events = max(100, round(expected[kind][place] * asked.seconds))
                     before = cpu_s(where.pids), cpu_s(others)
-                    rate = asyncio.run(
+                    rate = uvloop.run(
                         measure(where.urls[0], where.urls[-1], in_flight=in_flight, events=events)
                     )
                     theirs_ms = (cpu_s(where.pids) - before[0]) / events * 1000
