@@ -13,6 +13,7 @@ import selectors
 import socket
 import tempfile
 import threading
+from operator import itemgetter
 from pathlib import Path
 
 import kafka_notify
@@ -21,6 +22,7 @@ from kafka_notify.bench.ours_client import notifiers_of
 from kafka_notify.bench.workload import cycle
 
 _MORE = 2000
+_TIMES = 5  # of which the median is told: each takes a tenth of a second
 _OUTBOX_BYTES = 20_000_000_000
 _CHUNK_BYTES = 1 << 16
 _DRAIN_S = 200.0
@@ -81,14 +83,16 @@ def backlog(task: Task) -> Figures:
 
             if task.count:
                 send(task.count)
-            more = send(_MORE)
+            more = sorted((send(_MORE) for _ in range(_TIMES)), key=itemgetter("rate"))[
+                _TIMES // 2
+            ]
             on_disk = sum(path.stat().st_size for path in Path(spool).rglob("*") if path.is_file())
             gate.open()
             watch = Stopwatch()
             left = transport.flush(_DRAIN_S)
             if left:
                 raise SystemExit(f"{left} notifications were not delivered")
-            drained = watch.stop(task.count + _MORE)
+            drained = watch.stop(task.count + _MORE * _TIMES)
     return {
         "rate": more["rate"],
         "cpu_us": more["cpu_us"],

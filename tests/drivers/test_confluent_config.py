@@ -125,6 +125,7 @@ def test_producer_keys() -> None:
         "acks": "all",
         "message.timeout.ms": 12_500,
         "linger.ms": 5.0,
+        "max.in.flight.requests.per.connection": 2,
         "batch.num.messages": 77,
         "compression.codec": "lz4",
         "message.max.bytes": 2000,
@@ -132,6 +133,13 @@ def test_producer_keys() -> None:
         "queue.buffering.max.kbytes": 10,
     }
     assert expected.items() <= config.items()
+
+
+def test_what_the_user_asks_of_the_client_wins() -> None:
+    """For a cluster that is far away, say, more requests may be on their way at once."""
+    settings = Settings(client_options={"max.in.flight.requests.per.connection": "5"})
+    config = confluent_config.producer({}, settings)
+    assert config["max.in.flight.requests.per.connection"] == "5"
 
 
 def test_confirmed_delivery_has_its_own_timeout() -> None:
