@@ -8,6 +8,7 @@ picows has it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -64,7 +65,7 @@ class Client(WSListener):
             self._transport.send_close()
         try:
             await asyncio.wait_for(self._transport.wait_disconnected(), 1.0)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             self._transport.disconnect()
 
 
@@ -107,10 +108,8 @@ async def measure(receives: str, publishes: str, *, in_flight: int, events: int)
         await subscriber.call("subscribe", {"topics": [TOPIC]})
         while not subscriber.warm.is_set():
             await publish(publishers[0], "warm")
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(subscriber.warm.wait(), 1.0)
-            except TimeoutError:
-                continue
         numbers = iter(range(events))
 
         async def publish_all(client: Client) -> None:

@@ -9,6 +9,7 @@ each further one says that the program stands still after a SIGSTOP.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -75,7 +76,8 @@ def _watch(program: int, *, alive: int, owner: int) -> None:
         for number in signals or b"":
             os.kill(program, number)
             if number == signal.SIGSTOP and _stands_still(program):
-                os.write(1, b"stopped\n")
+                with contextlib.suppress(BrokenPipeError):  # the owner is gone: seen in a moment
+                    os.write(1, b"stopped\n")
 
 
 def _stands_still(program: int) -> bool:
