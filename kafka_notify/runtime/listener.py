@@ -21,6 +21,7 @@ from kafka_notify.native import threading
 from kafka_notify.runtime.batch_dispatcher import BatchDispatcher
 from kafka_notify.runtime.commits import CommitPolicy
 from kafka_notify.runtime.dispatcher import Dispatcher
+from kafka_notify.runtime.latch import Latch
 from kafka_notify.runtime.leaving import LISTENERS_TURN, call_at_worker_exit
 from kafka_notify.runtime.policies import AnyIntake, new_intake, policy_of
 from kafka_notify.runtime.redelivery import Redelivery
@@ -69,7 +70,7 @@ class NotificationListener:
         self._lock = threading.Lock()
         self._hands: Workers | Tasks | None = None
         self._intake: AnyIntake | None = None
-        self._stopped = threading.Event()
+        self._stopped = Latch()
         self._withdraw: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
