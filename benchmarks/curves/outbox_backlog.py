@@ -83,9 +83,8 @@ def backlog(task: Task) -> Figures:
 
             if task.count:
                 send(task.count)
-            more = sorted((send(_MORE) for _ in range(_TIMES)), key=itemgetter("rate"))[
-                _TIMES // 2
-            ]
+            sends = sorted((send(_MORE) for _ in range(_TIMES)), key=itemgetter("rate"))
+            more = sends[_TIMES // 2]
             on_disk = sum(path.stat().st_size for path in Path(spool).rglob("*") if path.is_file())
             gate.open()
             watch = Stopwatch()

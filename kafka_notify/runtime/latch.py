@@ -30,7 +30,7 @@ class Latch:
     def set(self) -> None:
         """Let all who wait go on. Never blocks."""
         self._is_set = True
-        self._rings.put(None)
+        self._ring()
 
     def clear(self) -> None:
         """Have it not set."""
@@ -41,5 +41,8 @@ class Latch:
         while not self._is_set:
             with suppress(queue.Empty):
                 self._rings.get(timeout=_LOOK_S)
-        if self._rings.empty():
-            self._rings.put(None)  # another may wait
+        self._ring()  # another may wait
+
+    def _ring(self) -> None:
+        if self._rings.empty():  # or one is there for the next who waits, and he rings on
+            self._rings.put(None)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from kafka_notify.broker import _guard
+from tests.broker.proc import state_of
 from tests.waiting import eventually
 
 TIMEOUT_S = 20.0
@@ -55,10 +56,9 @@ signal.pause()
 def gone(pid: int) -> bool:
     """Whether the process has ended; one that nobody has waited for yet counts as ended."""
     try:
-        state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+        return state_of(Path("/proc", str(pid))) == "Z"
     except OSError:
         return True
-    return state == "Z"
 
 
 @contextmanager

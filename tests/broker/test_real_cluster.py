@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafka_notify.broker import Cluster
 from kafka_notify.errors import BrokerUnavailable, ConfigurationError
+from tests.broker.proc import state_of
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.functional
@@ -131,10 +132,7 @@ def test_a_node_stands_still_as_soon_as_it_is_paused(cluster: Cluster) -> None:
         cluster.pause(0)
         try:
             threads = Path("/proc", str(pid), "task").iterdir()
-            states = {
-                (thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in threads
-            }
-            assert states == {"T"}
+            assert {state_of(thread) for thread in threads} == {"T"}
         finally:
             cluster.resume(0)
 

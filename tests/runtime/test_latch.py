@@ -55,7 +55,7 @@ print("ended")
 """
 
 
-@pytest.mark.parametrize("program", [UNWOKEN, AT_ANY_TIME])
+@pytest.mark.parametrize("program", [UNWOKEN, AT_ANY_TIME], ids=["unwoken", "at-any-time"])
 def test_signals(program: str) -> None:
     """Whenever they come, their handlers run soon and wait for nobody."""
     ended = subprocess.run(
