@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,8 +43,18 @@ def versions() -> dict[str, str]:
         "Apache Kafka": KAFKA_VERSION,
         "Java": _java(),
         "Confluent Parallel Consumer": _parallel_consumer(),
-        "Python": platform.python_version(),
+        "Python": _python(),
     }
+
+
+def _python() -> str:
+    """Tell the distribution's, which is optimised with a profile, from what was built elsewhere."""
+    version = platform.python_version()
+    if sys.base_prefix != "/usr":
+        return version
+    with suppress(OSError):
+        return f"{version} of {platform.freedesktop_os_release()['PRETTY_NAME']}"
+    return version
 
 
 def _java() -> str:

@@ -47,6 +47,7 @@ def _consumer(task: Task) -> Consumer:
             "group.id": task.options.get("pool", task.topic),
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
+            **task.options.get("librdkafka", {}),
         }
     )
     consumer.subscribe([task.log])
