@@ -6,12 +6,13 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "kafka_notify.core._encoder",
-            sources=["kafka_notify/core/_encoder.c"],
+            f"kafka_notify.core.{name}",
+            sources=[f"kafka_notify/core/{name}.c"],
             define_macros=[("Py_LIMITED_API", "0x030A0000")],
             py_limited_api=True,
-            optional=True,  # without it core/envelope.py does the same in Python
+            optional=True,  # without it the same is done in Python
         )
+        for name in ("_encoder", "_stamps")
     ],
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -48,7 +48,7 @@ def versions() -> dict[str, str]:
 
 
 def _python() -> str:
-    """Tell the distribution's, which is optimised with a profile, from what was built elsewhere."""
+    """Tell the distribution's, which is optimised with a profile, from one built elsewhere."""
     version = platform.python_version()
     if sys.base_prefix != "/usr":
         return version

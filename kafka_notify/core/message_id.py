@@ -18,7 +18,18 @@ _VERSION_4 = 0x4 << 76 | 0x2 << 62
 os.register_at_fork(after_in_child=lambda: _generator.seed(os.urandom(64)))
 
 
+def uuid_text_in_python(high: int, low: int) -> str:
+    """Do what ``_stamps.uuid_text`` does, where nothing was compiled."""
+    text = "%032x" % ((high << 64 | low) & _CLEAR | _VERSION_4)
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+try:
+    from kafka_notify.core._stamps import uuid_text
+except ImportError:  # it was installed without a compiler
+    uuid_text = uuid_text_in_python
+
+
 def new_message_id() -> str:
     """Return an id that no other notification has. Threads: any; also in a child of fork."""
-    text = "%032x" % (_bits(128) & _CLEAR | _VERSION_4)
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid_text(_bits(64), _bits(64))
