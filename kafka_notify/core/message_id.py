@@ -25,9 +25,11 @@ def uuid_text_in_python(high: int, low: int) -> str:
 
 
 try:
-    from kafka_notify.core._stamps import uuid_text
+    from kafka_notify.core import _stamps
 except ImportError:  # it was installed without a compiler
     uuid_text = uuid_text_in_python
+else:
+    uuid_text = _stamps.uuid_text
 
 
 def new_message_id() -> str:

@@ -20,9 +20,11 @@ def utc_text_in_python(since_1970_ns: int) -> str:
 
 
 try:
-    from kafka_notify.core._stamps import utc_text
+    from kafka_notify.core import _stamps
 except ImportError:  # it was installed without a compiler
     utc_text = utc_text_in_python
+else:
+    utc_text = _stamps.utc_text
 
 
 def utc_now() -> str:
