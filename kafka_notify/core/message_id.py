@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 
 _generator = random.Random(os.urandom(64))  # noqa: S311 - an id, not a secret
 _bits = _generator.getrandbits  # one call in C: no lock is needed
@@ -24,6 +25,7 @@ def uuid_text_in_python(high: int, low: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+uuid_text: Callable[[int, int], str]
 try:
     from kafka_notify.core import _stamps
 except ImportError:  # it was installed without a compiler

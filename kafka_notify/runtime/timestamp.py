@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import gmtime, strftime, time_ns
 
 _last: tuple[int | None, str] = (None, "")  # a second, and its text
@@ -19,6 +20,7 @@ def utc_text_in_python(since_1970_ns: int) -> str:
     return f"{text}.{rest_ns // 1000:06d}"
 
 
+utc_text: Callable[[int], str]
 try:
     from kafka_notify.core import _stamps
 except ImportError:  # it was installed without a compiler
