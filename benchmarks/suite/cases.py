@@ -139,12 +139,12 @@ RECEIVE = Case(
     series=(
         # By default a client whose queue is full fetches nothing for a second. In 200,000 that
         # came once or never, and the rate was 100,000 or 400,000.
-        Series(system="raw", way="commit per 500", count=1_000_000),
+        Series(system="raw", way="commit per 500", count=STANDING.count),
         Series(
             system="raw",
             way="commit per 500, fetch.queue.backoff.ms=100",
             options={"librdkafka": {"fetch.queue.backoff.ms": 100}},
-            count=1_000_000,
+            count=STANDING.count,
             rounds=3,
         ),
         Series(system="ours", way="before_dispatch", options=BEFORE, count=100_000),

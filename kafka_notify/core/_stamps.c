@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A notification's message_id and timestamp as texts, out of random bits and of a time.
- * message_id.py and timestamp.py do the same in Python where this could not be compiled. Nothing
- * is kept from one call to the next. Stable ABI of Python 3.10.
+ * stamps.py does the same in Python where this could not be compiled. Nothing is kept from one
+ * call to the next. Stable ABI of Python 3.10.
  */
 
 #include <Python.h>
