@@ -6,8 +6,9 @@ It says what may run; who runs it, and how, is not known here.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from kafka_notify.core.lanes import LaneKey, Lanes, Unit
@@ -69,6 +70,9 @@ class Hands(Protocol):
         """Report the endpoints that take longer than ``stuck_after``."""
 
 
+_LOOK_EACH = 16
+
+
 class _Wait:
     """Somebody who waits until something holds."""
 
@@ -82,6 +86,9 @@ class _Wait:
 
 class InHand:
     """Units from hand-over to finish, those of one lane one after the other. Threads: any.
+
+    Units may also line up, to be run one after the other in the order they came, by one thread:
+    as long as endpoints are quick that is all it takes, and costs a third of what lanes do.
 
     Attributes:
         total: How many records are in hand, those set aside included. To be read only.
@@ -99,6 +106,8 @@ class InHand:
         self._held_up: set[Unit] = set()  # behind one that is aside
         self._held_keys: Counter[LaneKey] = Counter()
         self._held_up_records = 0
+        self._line: deque[Unit] = deque()
+        self._at_head: Unit | None = None  # the one of the line that runs
         self.total = 0
 
     @property
@@ -110,18 +119,26 @@ class InHand:
         """Have a lock that no thread of the parent holds."""
         self._lock = threading.Lock()
         self._waits = []
+        self._line.clear()
 
     def add(self, units: Collection[Unit]) -> list[Unit]:
-        """Take units in their order; return those that may run at once."""
+        """Take units in their order; return those that may run at once.
+
+        They stand behind those that have lined up, which enter their lanes now.
+        """
         with self._lock:
-            self._units.update(units)
+            ready = self._spread() if self._line or self._at_head else []
             self.total += sum([len(unit.records) for unit in units])
-            if self.discards:
-                self._waiting.update(units)
-            ready = self._lanes.add(units)
+            ready += self._enter_lanes(units)
             if self._held_keys:
                 self._hold_up(unit for unit in units if not unit.is_first)
             return ready
+
+    def _enter_lanes(self, units: Collection[Unit]) -> list[Unit]:
+        self._units.update(units)
+        if self.discards:
+            self._waiting.update(units)
+        return self._lanes.add(units)
 
     def begin(self, unit: Unit) -> bool:
         """Note that a unit is about to run; tell whether anything of it is left."""
@@ -149,6 +166,68 @@ class InHand:
             if self._waits:
                 self._wake()
         return ready
+
+    # --- one after the other
+
+    @property
+    def is_line_open(self) -> bool:
+        """Whether ``next_in_line`` has something for a thread that is not at it already."""
+        return bool(self._line) and self._at_head is None and not self._units
+
+    @property
+    def has_line(self) -> bool:
+        """Whether anything waits in line."""
+        return bool(self._line)
+
+    def line_up(self, units: Collection[Unit]) -> bool:
+        """Take units to be run in their order by ``next_in_line``; tell whether it did.
+
+        It does not where something is set aside, whose lanes have to wait. What is in the lanes
+        ends before the line begins.
+        """
+        with self._lock:
+            if self._aside or self._held_keys:
+                return False
+            self._line.extend(units)
+            self.total += sum([len(unit.records) for unit in units])
+            return True
+
+    def next_in_line(self, done: Unit | None = None) -> Unit | None:
+        """Account for the one that is done, and return the next; None if there is none.
+
+        One thread at a time is given any. Returns ``done`` itself if the line has been spread
+        meanwhile: then it is to be finished as those in lanes are.
+        """
+        with self._lock:
+            if self._at_head is not done:
+                return done
+            if done is not None:
+                self.total -= len(done.records)
+            line = self._line
+            following = line.popleft() if line and not self._units else None
+            self._at_head = following
+            # Who waits for room waits for many: looked at now and then, and before the last one.
+            if self._waits and not len(line) % _LOOK_EACH:
+                self._wake()
+            return following
+
+    def spread(self) -> list[Unit]:
+        """Have those in line enter their lanes; return those that may run at once."""
+        with self._lock:
+            return self._spread()
+
+    def _spread(self) -> list[Unit]:
+        running, self._at_head = self._at_head, None
+        units, self._line = self._line, deque()
+        if running is not None:
+            self._units.add(running)
+            self._lanes.add((running,))
+        ready = self._enter_lanes(units)
+        if self._waits:
+            self._wake()
+        return ready
+
+    # --- apart from the others
 
     def set_aside(self, unit: Unit) -> None:
         """Note that a unit waits for a time of its own, and those of its lanes behind it."""
@@ -222,8 +301,11 @@ class InHand:
 
     def _discard(self, unwanted: Collection[Partition] | None) -> int:
         before = self.total
+        if self.discards:
+            for unit in self._line:
+                self._keep(unit, _without(unwanted, unit.records))
         for unit in list(self._waiting):
-            kept = [] if unwanted is None else [r for r in unit.records if r.where not in unwanted]
+            kept = _without(unwanted, unit.records)
             if kept and len(kept) == len(unit.records):
                 continue
             try:
@@ -258,7 +340,9 @@ class InHand:
             return self.total if watched is None else sum(1 for _ in self._of(watched))
 
     def _of(self, watched: Collection[Partition]) -> Iterator[Record]:
-        return (one for unit in self._units for one in unit.records if one.where in watched)
+        head = () if self._at_head is None else (self._at_head,)
+        units = chain(self._units, self._line, head)
+        return (one for unit in units for one in unit.records if one.where in watched)
 
     def _wait_until(self, holds: Callable[[], object], timeout_s: float) -> bool:
         """Wait until ``holds()``, which is called under the lock; tell whether it does.
@@ -281,3 +365,8 @@ class InHand:
             if not wait.is_over and wait.holds():
                 wait.is_over = True
                 wait.done.set()
+
+
+def _without(partitions: Collection[Partition] | None, records: Sequence[Record]) -> list[Record]:
+    """Return the records that lie in none of these partitions (None: in any)."""
+    return [] if partitions is None else [one for one in records if one.where not in partitions]

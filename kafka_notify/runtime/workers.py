@@ -19,6 +19,7 @@ from kafka_notify.runtime.redelivery import Todo
 from kafka_notify.runtime.stuck import Stuck
 
 _PATIENCE_S = 0.005  # how long what may run waits for a thread that is in an endpoint
+_LOOK_S = 0.0025  # between two looks at one that runs a line
 _STALLED_S = 0.002
 _SLOW_S = 0.0001  # an endpoint that takes longer may be waiting: others could run meanwhile
 # What such a call adds to the score, of which a quick one takes 1. One alone says nothing: its
@@ -57,6 +58,7 @@ class Workers(BaseHands):
         self._awake = 0
         self._score = 0  # above _SLOW while endpoints are slow
         self._taken_s = 0.0
+        self._seen_s = 0.0  # what that was at the last look
         self._closed = False
         self._is_the_parents = False  # all that is in hand, here in a child of fork
 
@@ -68,6 +70,12 @@ class Workers(BaseHands):
         self, units: Collection[Unit], *, stays: bool = False
     ) -> Callable[[], None] | None:
         """Take units in their order; see ``Hands``. A thread that stays need not be woken."""
+        if stays and self._score <= _SLOW and self.account.line_up(units):
+            if self._borrow():
+                return self._help
+            if not self._awake or self._is_line_stalled():
+                self._spread_line()
+            return None
         ready = self.account.add(units)
         if not ready:
             return None
@@ -83,6 +91,8 @@ class Workers(BaseHands):
 
     def _start_all(self, units: Sequence[Unit]) -> None:
         self._ready.extend(units)
+        if not units:
+            return
         if not self._awake or self._score > _SLOW or self._is_stalled():
             self._wake_one()
 
@@ -91,15 +101,31 @@ class Workers(BaseHands):
     @property
     def patience_s(self) -> float:
         """How long ``spread`` may wait: as long as nobody waits for a thread, for ever."""
-        return _PATIENCE_S if self._ready else float("inf")
+        if self._ready:
+            return _PATIENCE_S
+        return _LOOK_S if self.account.has_line else float("inf")
 
     def spread(self) -> None:
         """Wake a further thread if those awake do not get to what may run."""
         if self._ready and self._is_stalled():
             self._wake_one()
+        elif self.account.has_line and self._is_line_stalled():
+            self._spread_line()
+
+    def _spread_line(self) -> None:
+        """Have those who have lined up run side by side."""
+        self._start_all(self.account.spread())
 
     def _is_stalled(self) -> bool:
         return time.monotonic() - self._taken_s > _STALLED_S
+
+    def _is_line_stalled(self) -> bool:
+        """Tell whether its thread is where it was at the last look.
+
+        Once says nothing: it may have had to leave the interpreter to the one that looks.
+        """
+        seen_s, self._seen_s = self._seen_s, self._taken_s
+        return self._seen_s == seen_s and self._is_stalled()
 
     def _wake_one(self) -> None:
         if self._awake >= self._limit:
@@ -143,7 +169,7 @@ class Workers(BaseHands):
 
     def _work(self) -> None:
         thread_id = threading.get_ident()
-        while not self._closed or self._ready:
+        while not self._closed or self._may_run:
             self._run_all(thread_id)
             if not self._closed:
                 self._wakeups.get()
@@ -152,6 +178,8 @@ class Workers(BaseHands):
         """Run what may run, until nothing may or others are enough."""
         try:
             while True:
+                if self.account.is_line_open:
+                    self._run_line(thread_id)
                 unit = self._next()
                 while unit is not None:
                     if self._score > _SLOW and self._ready:
@@ -161,6 +189,43 @@ class Workers(BaseHands):
                     return
         finally:
             self._rests(thread_id)
+
+    def _run_line(self, thread_id: int) -> None:
+        """Run those that have lined up, until all are through, or are to be run side by side."""
+        account, run = self.account, self._run
+        unit = account.next_in_line()
+        now_s = time.monotonic()
+        while unit is not None:
+            todo: Todo | None = None
+            self._taken_s = began_s = now_s
+            try:
+                if unit.records:
+                    if self._stuck is not None:
+                        self._stuck.begin(unit, thread_id, began_s)
+                    todo = run(unit)
+            except BaseException:
+                self._spread_line()
+                self.finish(unit)
+                raise
+            now_s = time.monotonic()
+            self._rate(now_s - began_s)
+            if self._score > 2 * _SLOW or todo is not None:
+                self._spread_line()
+            if todo is not None and self.redelivery is not None:
+                self.redelivery.take(unit, todo)
+                return
+            if self.on_finished is not None:
+                self.on_finished(unit)
+            following = account.next_in_line(unit)
+            if following is unit:
+                self._go_on(self._account_for(unit))
+                return
+            unit = following
+
+    @property
+    def _may_run(self) -> bool:
+        """Whether there is something for a thread that has nothing to do."""
+        return bool(self._ready) or self.account.is_line_open
 
     def _next(self) -> Unit | None:
         try:
@@ -186,15 +251,15 @@ class Workers(BaseHands):
 
     def _stays(self, thread_id: int) -> bool:
         """Tell whether to go on; if nothing may run, or others are enough, count as asleep."""
-        if self._ready and (self._awake == 1 or self._score > _SLOW):
+        if self._may_run and (self._awake == 1 or self._score > _SLOW):
             return True
         self._rests(thread_id)
         with self._lock:
             if self._closed:
-                return bool(self._ready)
+                return self._may_run
             # First the count, then the look: whoever starts something does it the other way.
             self._awake -= 1
-            if self._ready and (not self._awake or self._score > _SLOW):
+            if self._may_run and (not self._awake or self._score > _SLOW):
                 self._awake += 1
                 return True
             self._borrowed.discard(thread_id)
@@ -215,23 +280,31 @@ class Workers(BaseHands):
                 self.start(following)
             raise
         finally:
-            if time.monotonic() - began_s > _SLOW_S:
-                self._score = min(_SLOWEST, self._score + _SLOW)
-            elif self._score > 0:
-                self._score -= 1
+            self._rate(time.monotonic() - began_s)
         if todo is None or self.redelivery is None:
             return self._finish(unit)
+        self._spread_line()  # or it would wait for what is set aside
         self.redelivery.take(unit, todo)
         return None
 
+    def _rate(self, took_s: float) -> None:
+        if took_s > _SLOW_S:
+            self._score = min(_SLOWEST, self._score + _SLOW)
+        elif self._score > 0:
+            self._score -= 1
+
     def _finish(self, unit: Unit) -> Unit | None:
+        """Tell of a unit that is done, and account for it."""
+        if self.on_finished is not None:
+            self.on_finished(unit)
+        return self._account_for(unit)
+
+    def _account_for(self, unit: Unit) -> Unit | None:
         """Account for a unit; return what may run now, most often the next of its lane.
 
         Whoever is at it accounts for what others have done meanwhile as well: a hundred threads
         that wait for one lock hand the interpreter about for each record.
         """
-        if self.on_finished is not None:
-            self.on_finished(unit)
         self._done.append(unit)
         following: Unit | None = None
         # Looked at again after the release: who came in vain until then relies on it.
@@ -249,9 +322,15 @@ class Workers(BaseHands):
 
     def finish(self, unit: Unit) -> None:
         """Account for a unit that has run earlier."""
-        following = self._finish(unit)
+        self._go_on(self._finish(unit))
+
+    def _go_on(self, following: Unit | None) -> None:
+        if self._is_the_parents:
+            return
         if following is not None:
             self.start(following)
+        elif self.account.is_line_open and not self._awake:
+            self._wake_one()
 
     def wait_for_room(self, room: Callable[[], int], timeout_s: float) -> bool:
         """Wait until there is ``room``; tell whether that is so."""
