@@ -129,16 +129,16 @@ class InHand:
         with self._lock:
             ready = self._spread() if self._line or self._at_head else []
             self.total += sum([len(unit.records) for unit in units])
-            ready += self._enter_lanes(units)
-            if self._held_keys:
-                self._hold_up(unit for unit in units if not unit.is_first)
-            return ready
+            return ready + self._enter_lanes(units)
 
     def _enter_lanes(self, units: Collection[Unit]) -> list[Unit]:
         self._units.update(units)
         if self.discards:
             self._waiting.update(units)
-        return self._lanes.add(units)
+        ready = self._lanes.add(units)
+        if self._held_keys:
+            self._hold_up(unit for unit in units if not unit.is_first)
+        return ready
 
     def begin(self, unit: Unit) -> bool:
         """Note that a unit is about to run; tell whether anything of it is left."""

@@ -31,6 +31,8 @@ some_partitions = st.sets(st.sampled_from(PARTITIONS), min_size=1)
 class State(Enum):
     """Where a unit is."""
 
+    LINED = "in line"
+    HEAD = "the one of the line that runs"
     BEHIND = "in its lanes, behind others"
     READY = "handed out, not begun"
     RUNNING = "in its endpoints"
@@ -64,12 +66,17 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(units=st.lists(arriving, min_size=1, max_size=4))
     def hand_over(self, units: list[list[tuple[Partition, Any]]]) -> None:
-        made = [
+        made = self.make(units)
+        ready = self.account.add(made)
+        self.leave_line()
+        self.states.update(dict.fromkeys(made, State.BEHIND))
+        self.may_run(ready)
+
+    def make(self, units: list[list[tuple[Partition, Any]]]) -> list[Unit]:
+        return [
             Unit([Record(*where, next(self.numbers), key, b"") for where, key in records])
             for records in units
         ]
-        self.states.update(dict.fromkeys(made, State.BEHIND))
-        self.may_run(self.account.add(made))
 
     def may_run(self, units: list[Unit]) -> None:
         for unit in units:
@@ -79,6 +86,44 @@ class Accounts(RuleBasedStateMachine):
                     break
                 assert not set(unit.keys).intersection(other.keys), "it overtakes one of its key"
             self.states[unit] = State.READY
+
+    # --- one after the other
+
+    @rule(units=st.lists(arriving, min_size=1, max_size=4))
+    def line_up(self, units: list[list[tuple[Partition, Any]]]) -> None:
+        made = self.make(units)
+        taken = self.account.line_up(made)
+        assert taken == (not self.at(State.ASIDE, State.BURIED))
+        if taken:
+            self.states.update(dict.fromkeys(made, State.LINED))
+
+    @rule()
+    def go_on_with_the_line(self) -> None:
+        done = next(iter(self.at(State.HEAD)), None)
+        following = self.account.next_in_line(done)
+        if done is not None:
+            del self.states[done]
+        lined = self.at(State.LINED)
+        expected = lined[0] if lined and len(lined) == len(self.states) else None
+        assert following is expected
+        if following is not None:
+            self.states[following] = State.HEAD
+        assert self.account.has_line == (len(lined) > (following is not None))
+
+    @rule()
+    def spread(self) -> None:
+        head = next(iter(self.at(State.HEAD)), None)
+        ready = self.account.spread()
+        self.leave_line()
+        self.may_run(ready)
+        if head is not None:
+            assert self.account.next_in_line(head) is head, "it is left to be finished"
+
+    def leave_line(self) -> None:
+        for unit in self.at(State.LINED):
+            self.states[unit] = State.BEHIND
+        for unit in self.at(State.HEAD):
+            self.states[unit] = State.RUNNING
 
     @rule(pick=picks)
     def begin(self, pick: int) -> None:
@@ -153,7 +198,7 @@ class Accounts(RuleBasedStateMachine):
     # --- partitions go, or the listener stops
 
     def begun(self) -> set[Unit]:
-        return set(self.at(State.RUNNING, State.BURIED))
+        return set(self.at(State.HEAD, State.RUNNING, State.BURIED))
 
     @rule(going=some_partitions)
     def drain(self, going: set[Partition]) -> None:
@@ -177,6 +222,7 @@ class Accounts(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All that is in hand comes to its end."""
+        self.spread()
         while self.states:
             before = len(self.states)
             for unit in self.at(State.ASIDE):

@@ -68,7 +68,8 @@ def test_a_key_with_a_backlog_does_not_keep_others_waiting(make_workers):
 
 
 @pytest.mark.parametrize("switch_s", [1e-6, 0.005])
-def test_each_record_is_run_or_discarded_and_keys_keep_their_order(make_workers, switch_s):
+@pytest.mark.parametrize("stays", [False, True])
+def test_each_record_is_run_or_discarded_and_keys_keep_their_order(make_workers, stays, switch_s):
     """Many threads begin and end units while what has not begun is dropped, over and over."""
     ran = {key: [] for key in range(40)}
     never = threading.Event()
@@ -83,12 +84,20 @@ def test_each_record_is_run_or_discarded_and_keys_keep_their_order(make_workers,
     before = sys.getswitchinterval()
     sys.setswitchinterval(switch_s)
     dropped = 0
+    helpers = []
     try:
         for chunk in range(60):
             first = chunk * 200
-            workers.hand_over([unit(first + n, b"%d" % ((first + n) % 40)) for n in range(200)])
+            units = [unit(first + n, b"%d" % ((first + n) % 40)) for n in range(200)]
+            go_on = workers.hand_over(units, stays=stays)
+            if go_on is not None:
+                helpers.append(threading.Thread(target=go_on))
+                helpers[-1].start()
+            workers.spread()
             dropped += workers.discard(None)
         assert workers.drain(None, BOUND_S) == 0
+        for helper in helpers:
+            helper.join(BOUND_S)
     finally:
         sys.setswitchinterval(before)
     assert sum(map(len, ran.values())) + dropped == 60 * 200
@@ -194,6 +203,69 @@ def test_a_thread_that_stayed_may_come_again(make_workers):
             go_on()
     assert workers.drain(None, BOUND_S) == 0
     assert seen == list(range(300))
+
+
+def test_quick_endpoints_are_run_in_the_order_they_came(make_workers):
+    """Whatever their keys; also what is handed over meanwhile, and by one thread alone."""
+    seen, threads = [], set()
+
+    def run(one):
+        seen.append(one.records[0].offset)
+        threads.add(threading.get_ident())
+        if one.records[0].offset == 1:
+            assert workers.hand_over([unit(5, b"a"), unit(6)], stays=True) is None
+
+    workers = make_workers(run)
+    workers.hand_over([unit(n, b"%d" % (n % 2)) for n in range(5)], stays=True)()
+    assert seen == list(range(7))
+    assert threads == {threading.get_ident()}
+    assert workers.in_hand == 0
+
+
+def test_slow_endpoints_in_line_are_run_side_by_side(make_workers):
+    """The first few tell that they are slow; the others meet in threads of ours."""
+    meeting = threading.Barrier(4, timeout=BOUND_S)
+
+    def run(one):
+        if one.records[0].offset < 8:
+            threading.Event().wait(0.001)
+        else:
+            meeting.wait()
+
+    workers = make_workers(run)
+    workers.hand_over([unit(n, b"%d" % n) for n in range(12)], stays=True)()
+    assert workers.drain(None, BOUND_S) == 0
+    assert not meeting.broken
+
+
+def test_room_is_told_of_before_the_last_of_a_line_begins(make_workers):
+    """Who waits for room need not wait for an endpoint that takes long."""
+    release = threading.Event()
+    workers = make_workers(lambda one: one.records[0].offset == 4 and release.wait(BOUND_S))
+    helper = threading.Thread(
+        target=workers.hand_over([unit(n, b"a") for n in range(5)], stays=True)
+    )
+    helper.start()
+    assert workers.wait_for_room(lambda: workers.busy <= 1, BOUND_S)
+    release.set()
+    helper.join(BOUND_S)
+    assert workers.in_hand == 0
+
+
+def test_an_error_in_line_ends_its_thread_and_nothing_else(make_workers):
+    """What stood behind is run by others, and the account is closed."""
+    seen = []
+
+    def run(one):
+        if one.records[0].offset == 1:
+            raise SystemExit("no endpoint's doing")
+        seen.append(one.records[0].offset)
+
+    workers = make_workers(run)
+    with pytest.raises(SystemExit):
+        workers.hand_over([unit(n, b"a") for n in range(4)], stays=True)()
+    assert workers.drain(None, BOUND_S) == 0
+    assert seen == [0, 2, 3]
 
 
 def test_close_leaves_a_thread_that_stayed_in_its_endpoint(make_workers):
