@@ -135,22 +135,16 @@ class Dispatcher:
         if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
             self._counters.add("duplicates")
             return None
-        if message.payload is UNREAD:
+        priority, publisher_id, event_type, payload, ctxt, message_id, timestamp = message
+        if payload is UNREAD:
             return message, (), ()
-        calls: Sequence[Call] = unit.todo or self._calls.get(message.priority, ())
+        calls: Sequence[Call] = unit.todo or self._calls.get(priority, ())
         if self._has_screens:
             calls = [
                 one for one in calls if one[0] is None or self._wanted(one[0], one[1], message)
             ]
-        metadata = {"message_id": message.message_id, "timestamp": message.timestamp}
-        arguments = (
-            message.ctxt,
-            message.publisher_id,
-            message.event_type,
-            message.payload,
-            metadata,
-        )
-        return message, calls, arguments
+        metadata = {"message_id": message_id, "timestamp": timestamp}
+        return message, calls, (ctxt, publisher_id, event_type, payload, metadata)
 
     def _deserialize(self, record: Record) -> Notification:
         message = self._decoder.decode(record)
