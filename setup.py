@@ -12,7 +12,7 @@ setup(
             py_limited_api=True,
             optional=True,  # without it the same is done in Python
         )
-        for name in ("_encoder", "_stamps")
+        for name in ("_decoder", "_encoder", "_stamps")
     ],
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -23,10 +23,12 @@ from kafka_notify.core.wire import REFUSALS, Read, Whole, read_whole
 from kafka_notify.errors import SerializationError, UndecodableRecord
 
 try:
-    from kafka_notify.core import _encoder
+    from kafka_notify.core import _decoder, _encoder
 except ImportError:  # it was installed without a compiler
+    decode_plain = None
     encode_plain = None
 else:
+    decode_plain = _decoder.decode_plain
     encode_plain = _encoder.encode_plain
 
 _VERSION = "oslo.version"
@@ -124,6 +126,16 @@ def decode(value: bytes | None, read: Read = read_whole) -> Notification:
     """
     if value is None:
         raise UndecodableRecord("a tombstone (no value)")
+    if decode_plain is not None and read is read_whole:
+        fields = decode_plain(value)
+        if fields is not None:
+            # In half the time of Notification(*fields).
+            return tuple.__new__(Notification, fields)
+    return decode_in_python(value, read)
+
+
+def decode_in_python(value: bytes, read: Read = read_whole) -> Notification:
+    """Do what ``decode`` does: for what is not plain, and where nothing was compiled."""
     try:
         outer = orjson.loads(value)
         if _MESSAGE not in outer:
@@ -147,7 +159,7 @@ def decode(value: bytes | None, read: Read = read_whole) -> Notification:
         found.message_id,
         found.timestamp,
     )
-    return tuple.__new__(Notification, fields)  # in half the time of Notification(*fields)
+    return tuple.__new__(Notification, fields)
 
 
 def message_id_of(value: bytes | None) -> str | None:
