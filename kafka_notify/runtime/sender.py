@@ -206,7 +206,7 @@ class Sender:
 
     def _queued(self) -> None:
         """Account for a record that the client has taken; have somebody serve its report."""
-        self._counters.add("sent")
+        self._counters.count_sent()
         if not self._wake.is_set():
             self._wake.set()
 
