@@ -196,10 +196,9 @@ class Sender:
         client = self._client
         if client is None or self._closed:
             client = self._live()
-        topic, key, value, message_id, headers = record
-        token = (message_id, confirmation)
+        token = (record.message_id, confirmation)
         try:
-            client.send(topic, value, key=key, headers=headers, token=token)
+            _give(client, record, token)
         except SendBufferFull as full:
             self._queue_blocking(client, record, token, full)
         self._queued()

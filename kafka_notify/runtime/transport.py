@@ -24,7 +24,7 @@ from kafka_notify.errors import BrokerError, ClosedError, InvalidTarget
 from kafka_notify.native import threading
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.log import EventLog
-from kafka_notify.runtime.outgoing import OnDelivery, Outgoing, outgoing
+from kafka_notify.runtime.outgoing import OnDelivery, Outgoing
 from kafka_notify.runtime.sender import Sender
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class NotificationTransport:
         records = []
         for topic in topics:
             name = names.get((topic, priority)) or self._kafka_topic(topic, priority)
-            records.append(outgoing((name, key, value, message_id, ())))
+            records.append(Outgoing(name, key, value, message_id))
         return records
 
     def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
@@ -160,7 +160,7 @@ class NotificationTransport:
         if name is None:
             name = self._topics[topic, ""] = naming.add_vhost(topic, self.vhost)
         key, value = self._content(ctxt, message)
-        return outgoing((name, key, value, message.get("message_id"), ()))
+        return Outgoing(name, key, value, message.get("message_id"))
 
     def send_prepared(self, record: Outgoing, retry: int | None) -> None:
         """Send one record; blocks and raises as ``send``."""
