@@ -4,8 +4,8 @@
  * text of the envelope while it is made, and a float that is NaN or infinite is met on the way.
  *
  * In Python the same takes three passes (see envelope.py, which does all that is not plain, and is
- * what runs where this could not be compiled). No Python code runs in here, so nothing changes
- * while it is read. Stable ABI of Python 3.10.
+ * what runs where this could not be compiled). No Python code runs while it is written, so nothing
+ * changes while it is read. Stable ABI of Python 3.10.
  */
 
 #include <Python.h>
@@ -303,6 +303,7 @@ write_notification(Output *out, PyObject *message, PyObject *context)
     return outcome;
 }
 
+/* The record value, None if it is not plain. */
 static PyObject *
 encode_plain(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
@@ -311,7 +312,7 @@ encode_plain(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     (void)module;
 
     if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "encode_plain takes a message and a context");
+        PyErr_SetString(PyExc_TypeError, "it takes a message and a context");
         return NULL;
     }
     out.start = out.end = out.on_stack;
@@ -328,7 +329,36 @@ encode_plain(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return value;
 }
 
+/* What encoder returns; it is called with the other function in the module's place. */
+static PyObject *
+encode(PyObject *otherwise, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyObject *value = encode_plain(NULL, arguments, count);
+
+    if (value == Py_None) {
+        Py_DECREF(value);
+        value = PyObject_CallFunctionObjArgs(otherwise, arguments[0], arguments[1], NULL);
+    }
+    return value;
+}
+
+static PyMethodDef ENCODE = {
+    "encode", (PyCFunction)(void (*)(void))encode, METH_FASTCALL,
+    PyDoc_STR("encode(message, context, /)\n--\n\n"
+              "Return the record value of a notification's fields and its context.")};
+
+static PyObject *
+encoder(PyObject *module, PyObject *otherwise)
+{
+    (void)module;
+    return PyCFunction_NewEx(&ENCODE, otherwise, NULL);
+}
+
 static PyMethodDef METHODS[] = {
+    {"encoder", encoder, METH_O,
+     PyDoc_STR("encoder(otherwise, /)\n--\n\n"
+               "Return a function that does what encode_plain does, and calls the other one for\n"
+               "what is not plain.")},
     {"encode_plain", (PyCFunction)(void (*)(void))encode_plain, METH_FASTCALL,
      PyDoc_STR("encode_plain(message, context, /)\n--\n\n"
                "Return the record value of a notification's fields and its context.\n\n"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,15 +21,6 @@ from kafka_notify.core.message import PRIORITIES, Notification
 from kafka_notify.core.primitive import to_primitive
 from kafka_notify.core.wire import REFUSALS, Read, Whole, read_whole
 from kafka_notify.errors import SerializationError, UndecodableRecord
-
-try:
-    from kafka_notify.core import _decoder, _encoder
-except ImportError:  # it was installed without a compiler
-    decode_plain = None
-    encode_plain = None
-else:
-    decode_plain = _decoder.decode_plain
-    encode_plain = _encoder.encode_plain
 
 _VERSION = "oslo.version"
 _MESSAGE = "oslo.message"
@@ -43,18 +34,6 @@ _flatten = msgspec.msgpack.Encoder().encode
 _INFINITY = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # see _may_hold_infinity
 
 
-def encode(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
-    """Return the record value of a notification's fields and its context.
-
-    Raises SerializationError that names the path of what JSON cannot hold.
-    """
-    if encode_plain is not None:
-        value = encode_plain(message, ctxt)
-        if value is not None:
-            return value
-    return encode_in_python(message, ctxt)
-
-
 def encode_in_python(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
     """Do what ``encode`` does: for what is not plain, and where nothing was compiled."""
     whole = {**message, "_context": ctxt}
@@ -63,6 +42,23 @@ def encode_in_python(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
     except (TypeError, ValueError):
         text = _encode_odd(whole)
     return _wrap({_VERSION: _OUR_VERSION, _MESSAGE: text})
+
+
+decode_plain: Callable[[bytes], tuple[Any, ...] | None] | None
+encode_plain: Callable[[Any, Any], bytes | None] | None
+encode: Callable[[Mapping[str, Any], dict[str, Any]], bytes]
+"""Return the record value of a notification's fields and its context.
+
+Raises SerializationError that names the path of what JSON cannot hold.
+"""
+try:
+    from kafka_notify.core import _decoder, _encoder
+except ImportError:  # it was installed without a compiler
+    decode_plain = None
+    encode_plain, encode = None, encode_in_python
+else:
+    decode_plain = _decoder.decode_plain
+    encode_plain, encode = _encoder.encode_plain, _encoder.encoder(encode_in_python)
 
 
 def _encode_plain(whole: dict[str, Any], default: _Primitives | None) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from kafka_notify.errors import ConfigurationError
 
-_NAMED = ("none", "publisher_id", "event_type")
+_FIELDS = ("publisher_id", "event_type")
+_NAMED = ("none", *_FIELDS)
 _ROOTS = ("payload", "context")
 
 
@@ -22,12 +23,12 @@ class RecordKey:
     Raises ConfigurationError for a text that is neither a name nor a path.
     """
 
-    __slots__ = ("_path", "_text")
+    __slots__ = ("_field", "_path")
 
     def __init__(self, text: str) -> None:
         root, *path = text.split("/")
-        self._text = text
-        self._path = (root, *path)
+        self._field = text if text in _FIELDS else None
+        self._path: tuple[str, ...] = ()
         if text in _NAMED:
             return
         if root not in _ROOTS or not path or not all(path):
@@ -35,13 +36,14 @@ class RecordKey:
                 f"option record_key: {text!r} is unknown; take {', '.join(_NAMED)}, or a path "
                 "such as payload/instance_id or context/project_id"
             )
+        self._path = (root, *path)
 
     def of(self, message: Mapping[str, Any], ctxt: Any) -> bytes | None:
         """Return the key of one notification, by its fields and context; None for no order."""
-        if self._text == "none":
+        if self._field is not None:
+            value: Any = message.get(self._field)
+        elif not self._path:
             return None
-        if self._text in _NAMED:
-            value: Any = message.get(self._text)
         else:
             value = self._walk({"payload": message.get("payload"), "context": ctxt})
             if value is None:

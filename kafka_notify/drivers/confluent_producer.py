@@ -106,7 +106,20 @@ class KafkaProducer:
         """Queue one record; see ``ProducerClient.send``."""
         try:
             with self._lock:
-                self._produce(topic, value, key, headers, token)
+                client = self._client
+                if client is None:
+                    raise ClosedError(f"the producer of {self._address} is closed")
+                if headers:
+                    # The client's report has the record's value and key, but not its headers.
+                    report = partial(self._report, token, headers)
+                    client.produce(topic, value, key, on_delivery=report, headers=list(headers))
+                elif self._failures_only:
+                    client.produce(topic, value, key)  # half as long as with a callback of its own
+                else:
+                    client.produce(topic, value, key, on_delivery=partial(self._report, token, ()))
+                self._taken += 1
+                if self._first is None:
+                    self._first = (topic, time.monotonic())
         except BufferError as error:
             raise SendBufferFull(
                 f"topic {topic}: the send buffer is full (options send_buffer_records and "
@@ -116,29 +129,6 @@ class KafkaProducer:
             ) from error
         except KafkaException as error:
             raise self._failure(error.args[0], topic) from error
-
-    def _produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]],
-        token: Any,
-    ) -> None:
-        client = self._client
-        if client is None:
-            raise ClosedError(f"the producer of {self._address} is closed")
-        if headers:
-            # The client's report has the record's value and key, but not its headers.
-            report = partial(self._report, token, headers)
-            client.produce(topic, value, key, on_delivery=report, headers=list(headers))
-        elif self._failures_only:
-            client.produce(topic, value, key)  # half as long as with a callback of its own
-        else:
-            client.produce(topic, value, key, on_delivery=partial(self._report, token, ()))
-        self._taken += 1
-        if self._first is None:
-            self._first = (topic, time.monotonic())
 
     def _report_failed(self, error: KafkaError | None, message: Message) -> None:
         self._report(None, (), error, message)
@@ -328,8 +318,14 @@ class KafkaProducer:
     def _give_again(self, held: _Held) -> None:
         token, headers, error, message = held
         try:
-            self._produce(message.topic() or "", message.value(), message.key(), headers, token)
-        except (ClosedError, KafkaException, BufferError):
+            self.send(
+                message.topic() or "",
+                message.value(),
+                key=message.key(),
+                headers=headers,
+                token=token,
+            )
+        except (ClosedError, DeliveryError):
             self._tell(token, error, message)
 
     def pending(self) -> int:

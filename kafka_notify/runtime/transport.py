@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka_notify import fork
-from kafka_notify.core import envelope, naming
+from kafka_notify.core import naming
 from kafka_notify.core.context import context_to_dict
+from kafka_notify.core.envelope import encode, message_id_of
 from kafka_notify.core.events import ConnectionProblem, Monitor
 from kafka_notify.core.message import Target
 from kafka_notify.core.recordkey import RecordKey
@@ -24,7 +25,7 @@ from kafka_notify.errors import BrokerError, ClosedError, InvalidTarget
 from kafka_notify.native import threading
 from kafka_notify.runtime.counters import Counters
 from kafka_notify.runtime.log import EventLog
-from kafka_notify.runtime.outgoing import OnDelivery, Outgoing, outgoing
+from kafka_notify.runtime.outgoing import OnDelivery, Outgoing
 from kafka_notify.runtime.sender import Sender
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ class NotificationTransport:
         self.counters = Counters()
         self.monitor.subscribe(self.counters.heard)
         self.driver: Driver = load_driver(url, settings)
-        self._record_key = RecordKey(settings.record_key)
-        self._topics: dict[tuple[str, str], str] = {}
+        self._key_of = RecordKey(settings.record_key).of
+        self._confirms = settings.delivery == "confirm"
+        self._topics: dict[str, str] = {}  # Kafka's names, by those with their priority
+        self._names: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}  # by those without
         self._listeners: weakref.WeakSet[Stoppable] = weakref.WeakSet()
         self._on_delivery = on_delivery
         # Reports of what is delivered, built for nobody, took a third of a sender's time.
@@ -132,8 +135,17 @@ class NotificationTransport:
         Blocks as the option ``delivery`` says. Raises SerializationError, InvalidName or
         InvalidTarget before anything is sent, DeliveryError, ClosedError.
         """
-        for record in self.records(topics, priority=priority, ctxt=ctxt, message=message):
-            self.send_prepared(record, retry)
+        # As records and send_prepared, but without the list and their calls: 0.3 µs less, of 5.3.
+        context = ctxt if type(ctxt) is dict else context_to_dict(ctxt)
+        key, value = self._key_of(message, context), encode(message, context)
+        message_id = message.get("message_id")
+        topics = tuple(topics)
+        for name in self._names.get((topics, priority)) or self._kafka_topics(topics, priority):
+            record = Outgoing(name, key, value, message_id)
+            if self._confirms:
+                self._sender.send_confirmed(record, retry)
+            else:
+                self._sender.send(record)
 
     def records(
         self, topics: Iterable[str], *, priority: str, ctxt: Any, message: Mapping[str, Any]
@@ -144,27 +156,23 @@ class NotificationTransport:
         """
         key, value = self._content(ctxt, message)
         message_id = message.get("message_id")
-        names = self._topics
-        records = []
-        for topic in topics:
-            name = names.get((topic, priority)) or self._kafka_topic(topic, priority)
-            records.append(outgoing((name, key, value, message_id, ())))
-        return records
+        names = self._kafka_topics(tuple(topics), priority)
+        return [Outgoing(name, key, value, message_id) for name in names]
 
     def prepare(self, topic: str, *, ctxt: Any, message: Mapping[str, Any]) -> Outgoing:
         """Return the record for a topic whose name has its priority, as oslo.messaging makes them.
 
         Raises as ``send`` before anything is sent; never blocks.
         """
-        name = self._topics.get((topic, ""))
+        name = self._topics.get(topic)
         if name is None:
-            name = self._topics[topic, ""] = naming.add_vhost(topic, self.vhost)
+            name = self._topics[topic] = naming.add_vhost(topic, self.vhost)
         key, value = self._content(ctxt, message)
-        return outgoing((name, key, value, message.get("message_id"), ()))
+        return Outgoing(name, key, value, message.get("message_id"))
 
     def send_prepared(self, record: Outgoing, retry: int | None) -> None:
         """Send one record; blocks and raises as ``send``."""
-        if self.settings.delivery == "confirm":
+        if self._confirms:
             self._sender.send_confirmed(record, retry)
         else:
             self._sender.send(record)
@@ -191,7 +199,7 @@ class NotificationTransport:
             monitor=self.monitor,
             counters=self.counters,
             on_delivery=self._on_delivery,
-            message_id_of=envelope.message_id_of,
+            message_id_of=message_id_of,
             failures_only=failures_only,
         )
         fork.register(sender)
@@ -200,11 +208,14 @@ class NotificationTransport:
     def _content(self, ctxt: Any, message: Mapping[str, Any]) -> tuple[bytes | None, bytes]:
         """Return the key and the value of a notification's records."""
         context = context_to_dict(ctxt)
-        return self._record_key.of(message, context), envelope.encode(message, context)
+        return self._key_of(message, context), encode(message, context)
 
-    def _kafka_topic(self, topic: str, priority: str) -> str:
-        name = self._topics[topic, priority] = naming.topic_name(topic, priority, self.vhost)
-        return name
+    def _kafka_topics(self, topics: tuple[str, ...], priority: str) -> tuple[str, ...]:
+        names = self._names.get((topics, priority))
+        if names is None:
+            names = tuple([naming.topic_name(topic, priority, self.vhost) for topic in topics])
+            self._names[topics, priority] = names
+        return names
 
     def _require_open(self) -> None:
         if not self._finalizer.alive:

@@ -161,6 +161,32 @@ def test_arguments() -> None:
         encode_plain({})  # type: ignore[call-arg]
 
 
+def test_the_other_function_has_the_rest() -> None:
+    """What is not plain it gets as it is; what it returns, or raises, comes back."""
+    from kafka_notify.core import _encoder
+
+    class Refused(Exception):
+        """Raised by it."""
+
+    def otherwise(message: Any, context: Any) -> bytes:
+        if context:
+            raise Refused(context)
+        given.append(message)
+        return b"other"
+
+    given: list[Any] = []
+    encode = _encoder.encoder(otherwise)
+    odd = {"payload": object()}
+    assert encode({"payload": 1}, {}) == encode_plain({"payload": 1}, {})
+    assert given == []
+    assert encode(odd, {}) == b"other"
+    assert given[0] is odd
+    with pytest.raises(Refused):
+        encode(odd, {"a": 1})
+    with pytest.raises(TypeError, match="a message and a context"):
+        encode({})  # type: ignore[call-arg]
+
+
 def test_nothing_is_kept() -> None:
     """No memory stays behind, whatever the outcome."""
     wide = {"payload": ["x" * 100] * 100}
@@ -172,6 +198,7 @@ def test_nothing_is_kept() -> None:
             for _ in range(200):
                 encode_plain(wide, {"number": 1.5})
                 encode_plain(odd, {"half": "\ud800"})
+                envelope.encode({"payload": ["x" * 100] * 100 + [(1, {"a": Name("b")})]}, {})
             sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()

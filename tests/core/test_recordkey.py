@@ -39,6 +39,11 @@ def test_rules(rule: str, expected: bytes | None) -> None:
     assert key_of(rule) == expected
 
 
+def test_no_key_is_no_field() -> None:
+    """Whatever a notification's fields are called."""
+    assert key_of("none", none="x") is None
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sending side: every record ends in a report, an exception, or a line in the log."""
 
+import contextlib
 import threading
 
 import pytest
@@ -13,6 +14,7 @@ from kafka_notify.errors import (
     DeliveryTimeout,
     SendBufferFull,
 )
+from kafka_notify.runtime import sender
 from tests.waiting import eventually
 
 BOUND_S = 10.0
@@ -57,6 +59,37 @@ def test_confirm_returns_when_kafka_has_it(connect, cluster):
     transport = connect("delivery=confirm")
     kafka_notify.Notifier(transport, "p").info({}, "e", {})
     assert len(cluster.records("notifications.info")) == 1
+
+
+class Interrupted(threading.Event):
+    """What wakes the thread of the reports; others send right before and after it is cleared."""
+
+    def __init__(self, send):
+        super().__init__()
+        self.send = send
+
+    def clear(self):
+        self.send()
+        super().clear()
+        self.send()
+
+
+def test_no_report_is_slept_through(connect, monkeypatch):
+    """Whatever is sent while the thread of the reports begins to look for some."""
+    monkeypatch.setattr(sender, "_IDLE_S", 10 * BOUND_S)
+    reports = []
+    transport = connect(on_delivery=reports.append)
+    notifier = kafka_notify.Notifier(transport, "p")
+
+    def meanwhile():
+        with contextlib.suppress(ClosedError):
+            notifier.info({}, "e", "meanwhile")
+
+    transport.sender._wake = Interrupted(meanwhile)
+    for turn in (1, 2, 3):
+        notifier.info({}, "e", turn)
+        eventually(lambda turn=turn: len(reports) == 3 * turn, BOUND_S, "all reports")
+    assert transport.stats()["sent"] == 9
 
 
 def test_confirm_raises_what_kafka_says(connect, cluster):
