@@ -102,7 +102,7 @@ class Dispatcher:
                 left.append((one, asked))
         if left:
             return _again(unit, message, left)
-        self._counters.add("dispatched")
+        self._counters.count_dispatched()
         if self._seen is not None:
             self._seen.add(message.message_id)
         return None
@@ -120,7 +120,7 @@ class Dispatcher:
                 left.append((one, asked))
         if left:
             return _again(unit, message, left)
-        self._counters.add("dispatched")
+        self._counters.count_dispatched()
         if self._seen is not None:
             self._seen.add(message.message_id)
         return None

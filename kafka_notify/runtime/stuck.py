@@ -14,29 +14,32 @@ class Stuck:
 
     A dict's single operations need no lock, and a unit that ends while it is looked at is missed
     or told once too often, no more.
+
+    Attributes:
+        running: Each runner's unit, and since when it has it; it may be set here as by ``begin``.
     """
 
     def __init__(self, after_s: float, *, group: str, monitor: Monitor) -> None:
         self._after_s = after_s
         self._group = group
         self._monitor = monitor
-        self._running: dict[int, tuple[Unit, float]] = {}
+        self.running: dict[int, tuple[Unit, float]] = {}
         self._told: dict[int, tuple[Unit, float]] = {}  # and when to tell it again
 
     def begin(self, unit: Unit, runner: int, now_s: float | None = None) -> None:
         """Note that an endpoint of this runner gets a unit, and is done with the one before."""
-        self._running[runner] = (unit, time.monotonic() if now_s is None else now_s)
+        self.running[runner] = (unit, time.monotonic() if now_s is None else now_s)
 
     def end(self, runner: int) -> None:
         """Note that this one is done, and has no next one at once."""
-        self._running.pop(runner, None)
+        self.running.pop(runner, None)
 
     def units(self) -> list[tuple[Unit, float]]:
         """Return the units that run for too long, and for how long, in seconds."""
         now = time.monotonic()
         return [
             (unit, now - since_s)
-            for unit, since_s in list(self._running.values())
+            for unit, since_s in list(self.running.values())
             if now - since_s >= self._after_s
         ]
 

@@ -193,6 +193,7 @@ class Workers(BaseHands):
     def _run_line(self, thread_id: int) -> None:
         """Run those that have lined up, until all are through, or are to be run side by side."""
         account, run = self.account, self._run
+        running = {} if self._stuck is None else self._stuck.running
         unit = account.next_in_line()
         now_s = time.monotonic()
         while unit is not None:
@@ -200,15 +201,15 @@ class Workers(BaseHands):
             self._taken_s = began_s = now_s
             try:
                 if unit.records:
-                    if self._stuck is not None:
-                        self._stuck.begin(unit, thread_id, began_s)
+                    running[thread_id] = (unit, began_s)
                     todo = run(unit)
             except BaseException:
                 self._spread_line()
                 self.finish(unit)
                 raise
             now_s = time.monotonic()
-            self._rate(now_s - began_s)
+            if self._score or now_s - began_s > _SLOW_S:
+                self._rate(now_s - began_s)
             if self._score > 2 * _SLOW or todo is not None:
                 self._spread_line()
             if todo is not None and self.redelivery is not None:

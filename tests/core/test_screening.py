@@ -25,7 +25,8 @@ class Own(NotificationFilter):
 
 
 def value(**fields: Any) -> bytes:
-    text = json.dumps({"priority": "INFO", "payload": {"x": 1}, **fields})
+    """Return a record that is too large for all of it to be read whoever wants it."""
+    text = json.dumps({"priority": "INFO", "payload": {"x": 1}, "more": "y" * 5000, **fields})
     return json.dumps({"oslo.version": "2.0", "oslo.message": text}).encode()
 
 
@@ -82,7 +83,8 @@ def test_whatever_came_before() -> None:
 @example("18446744073709551616")
 def test_what_is_no_json_is_told_of_all(payload: str) -> None:
     """A payload that is read by nobody is undecodable whenever it were for those who read it."""
-    text = f'{{"priority":"info","payload":{payload}}}'
+    more = "y" * 5000  # small ones are read whole
+    text = f'{{"priority":"info","more":"{more}","payload":{payload}}}'
     one = json.dumps({"oslo.version": "2.0", "oslo.message": text}).encode()
     try:
         whole = decode(one)

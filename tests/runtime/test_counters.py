@@ -32,7 +32,8 @@ def test_nothing_is_miscounted() -> None:
         for _ in range(2000):
             counters.add("sent")
             counters.count_sent()
-            counters.add("confirmed", 2)
+            counters.add("dispatched", 2)
+            counters.count_dispatched()
 
     for _ in range(3):
         threads = [threading.Thread(target=count) for _ in range(8)]
@@ -41,7 +42,7 @@ def test_nothing_is_miscounted() -> None:
         for one in threads:
             one.join(BOUND_S)
     found = counters.snapshot()
-    assert found == dict.fromkeys(NAMES, 0) | {"sent": 96_000, "confirmed": 96_000}
+    assert found == dict.fromkeys(NAMES, 0) | {"sent": 96_000, "dispatched": 144_000}
 
 
 def test_counts_begin_anew_in_a_child() -> None:
@@ -49,6 +50,7 @@ def test_counts_begin_anew_in_a_child() -> None:
     counters = Counters()
     counters.add("sent")
     counters.count_sent()
+    counters.count_dispatched()
     counters.after_fork_in_child()
     assert counters.snapshot() == dict.fromkeys(NAMES, 0)
 
