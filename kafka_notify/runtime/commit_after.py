@@ -91,6 +91,7 @@ class CommitAfter:
             unit.epoch = epoch
         self._counters.add("received", sum([len(unit.records) for unit in units]))
         errand = self._hands.hand_over(units, stays=True)
+        units.clear()
         if errand is not None:
             yield errand
 

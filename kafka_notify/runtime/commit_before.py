@@ -110,6 +110,7 @@ class CommitBefore:
             return
         self._counters.add("received", sum([len(unit.records) for unit in units]))
         errand = self._hands.hand_over(units, stays=True)
+        units.clear()
         if errand is not None:
             yield errand
 

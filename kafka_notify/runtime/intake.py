@@ -211,9 +211,11 @@ class Intake:
         room = min(self._commits.room(), self._settings.max_poll_records)
         now = time.monotonic()
         if room > 0:
-            records = self._take(room, self._batcher.wait_s(now, self._longest_poll_s))
+            wait_s = self._batcher.wait_s(now, self._longest_poll_s)
+            # No name for them, here or where they are handed over: whoever runs a unit frees it,
+            # as long as the processor has it at hand.
+            units = self._batcher.add(self._commits.sift(self._take(room, wait_s)), time.monotonic())
             now = time.monotonic()
-            units = self._batcher.add(self._commits.sift(records), now)
         else:
             self._wait_for_room()
             units = []
