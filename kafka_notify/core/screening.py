@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which payloads need not be read: those of notifications that no endpoint's filter lets through.
 
-To read all but the payload takes 1.7 us, all at once 5.3, and one after the other 6.9.
+Of the text of a notification of 2 kB all but the payload takes 1.7 us, all at once 5.3, and one
+after the other 6.9. Compiled code reads all of such a record in less: see ``envelope.decode``.
 """
 
 from __future__ import annotations
