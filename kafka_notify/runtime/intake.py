@@ -211,11 +211,12 @@ class Intake:
         room = min(self._commits.room(), self._settings.max_poll_records)
         now = time.monotonic()
         if room > 0:
-            wait_s = self._batcher.wait_s(now, self._longest_poll_s)
-            # No name for them, here or where they are handed over: whoever runs a unit frees it,
-            # as long as the processor has it at hand.
-            units = self._batcher.add(self._commits.sift(self._take(room, wait_s)), time.monotonic())
+            records = self._take(room, self._batcher.wait_s(now, self._longest_poll_s))
             now = time.monotonic()
+            units = self._batcher.add(self._commits.sift(records), now)
+            # Nor are units kept where they are handed over: who runs one frees it, and its memory
+            # is in the processor's cache then.
+            del records
         else:
             self._wait_for_room()
             units = []
