@@ -11,13 +11,15 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from kafka_notify.core.message import Record
 
 LaneKey = tuple[str, bytes]
 """(topic, record key): a key means nothing beyond its topic."""
 
 
-class Unit:
+class Unit(msgspec.Struct, eq=False, gc=False):
     """Records that go to the endpoints in one call, and the lanes that they stand in.
 
     Attributes:
@@ -27,28 +29,31 @@ class Unit:
         todo: Which part of the work is left, after a first attempt.
         attempt: Which hand-out is the next, or goes on.
         requeued_s: When it was requeued first, 0 if never.
+        behind: In how many lanes it stands behind others.
     """
 
-    __slots__ = ("_behind", "attempt", "epoch", "keys", "records", "requeued_s", "todo")
+    records: Sequence[Record]
+    keys: tuple[LaneKey, ...] = ()
+    epoch: int = 0
+    todo: Any = None
+    attempt: int = 1
+    requeued_s: float = 0.0
+    behind: int = 0
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.records = records
-        self.keys: tuple[LaneKey, ...]
+    def __post_init__(self) -> None:
+        """Look for its lanes."""
+        records = self.records
         if len(records) == 1:  # most are; told here, since it is done for each record
-            topic, key = records[0].topic, records[0].key
-            self.keys = () if key is None else ((topic, key),)
+            key = records[0].key
+            if key is not None:
+                self.keys = ((records[0].topic, key),)
         else:
             self.keys = _keys_of(records)
-        self.epoch = 0
-        self.todo: Any = None
-        self.attempt = 1
-        self.requeued_s = 0.0
-        self._behind = 0
 
     @property
     def is_first(self) -> bool:
         """Whether nothing stands before it in any of its lanes."""
-        return not self._behind
+        return not self.behind
 
 
 def _keys_of(records: Sequence[Record]) -> tuple[LaneKey, ...]:
@@ -79,15 +84,15 @@ class Lanes:
         """Line up units in their order; return those that may run at once."""
         ready = []
         for unit in units:
-            unit._behind = 0
+            unit.behind = 0
             for key in unit.keys:
                 lane = self._lanes.get(key)
                 if lane is None:
                     self._lanes[key] = deque((unit,))
                 else:
                     lane.append(unit)
-                    unit._behind += 1
-            if not unit._behind:
+                    unit.behind += 1
+            if not unit.behind:
                 ready.append(unit)
         return ready
 
@@ -101,7 +106,7 @@ class Lanes:
                 del self._lanes[key]
                 continue
             following = lane[0]
-            following._behind -= 1
-            if not following._behind:
+            following.behind -= 1
+            if not following.behind:
                 ready.append(following)
         return ready

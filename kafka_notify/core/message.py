@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
 from kafka_notify.errors import DeliveryError
 
 PRIORITIES = ("audit", "debug", "info", "warn", "error", "critical", "sample")
@@ -71,8 +73,11 @@ class Partition(NamedTuple):
         return f"{self.topic}-{self.number}"
 
 
-class Record(NamedTuple):
-    """One record as Kafka stores it. ``timestamp_ms`` is Kafka's, -1 where there is none."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One record as Kafka stores it. ``timestamp_ms`` is Kafka's, -1 where there is none.
+
+    The garbage collector does not look at them, of which a listener may hold thousands.
+    """
 
     topic: str
     partition: int
@@ -86,6 +91,11 @@ class Record(NamedTuple):
     def where(self) -> Partition:
         """The partition it lies in."""
         return Partition(self.topic, self.partition)
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Topic, partition and offset: no other record has these."""
+        return (self.topic, self.partition, self.offset)
 
 
 class DeliveryReport(NamedTuple):

@@ -217,7 +217,8 @@ class OffsetTracker:
         wanted = []
         for record in records:
             # Topic and partition as a plain tuple, which is equal to a Partition and made sooner.
-            progress = self._progress.get(record[:2])  # type: ignore[call-overload]
+            where = (record.topic, record.partition)
+            progress = self._progress.get(where)  # type: ignore[call-overload]
             if progress is None:
                 continue
             if record.offset < progress.position:
@@ -239,7 +240,8 @@ class OffsetTracker:
     def finish(self, records: Iterable[Record], epoch: int) -> None:
         """Note that records, handed out at ``epoch``, are finished."""
         for record in records:
-            progress = self._progress.get(record[:2])  # type: ignore[call-overload]
+            where = (record.topic, record.partition)
+            progress = self._progress.get(where)  # type: ignore[call-overload]
             if progress is None or progress.epoch > epoch:
                 continue
             if record.offset in progress.unfinished:

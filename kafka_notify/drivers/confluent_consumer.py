@@ -415,7 +415,7 @@ def to_record(message: Message) -> Record:
     """Return the client's message, which is no error, as our value."""
     kind, timestamp_ms = message.timestamp()
     headers = message.headers()
-    fields = (
+    return Record(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
@@ -424,7 +424,6 @@ def to_record(message: Message) -> Record:
         tuple(headers) if headers else (),
         -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
     )
-    return tuple.__new__(Record, fields)  # in half the time of Record(*fields)
 
 
 def _ignore(partitions: Sequence[Partition]) -> None:

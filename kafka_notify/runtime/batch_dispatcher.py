@@ -75,7 +75,7 @@ class BatchDispatcher(Dispatcher):
             if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
                 self._counters.add("duplicates")
                 continue
-            batch.messages[record[:3]] = message
+            batch.messages[record.place] = message
             if message.payload is not UNREAD:
                 by_priority.setdefault(message.priority, []).append(record)
         batch.work = unit.todo or [
@@ -93,11 +93,11 @@ class BatchDispatcher(Dispatcher):
             wanted = [
                 record
                 for record in records
-                if record[:3] in messages
-                and (screen is None or self._wanted(screen, call, messages[record[:3]]))
+                if record.place in messages
+                and (screen is None or self._wanted(screen, call, messages[record.place]))
             ]
             if wanted:
-                yield one, wanted, [messages[record[:3]] for record in wanted]
+                yield one, wanted, [messages[record.place] for record in wanted]
 
     def _closed(self, batch: _Batch) -> Todo | None:
         """Return what those endpoints want that ask to be called again."""
@@ -105,11 +105,11 @@ class BatchDispatcher(Dispatcher):
         again = dict.fromkeys(record for _, records in batch.left for record in records)
         if again:
             todo.records, todo.work = tuple(again), batch.left
-            todo.message_id = messages[todo.records[0][:3]].message_id
+            todo.message_id = messages[todo.records[0].place].message_id
         self._counters.add("dispatched", len(messages) - len(again))
         if self._seen is not None:
             for record in again:
-                del messages[record[:3]]
+                del messages[record.place]
             for message in messages.values():
                 self._seen.add(message.message_id)
         return todo if todo.dead or again else None

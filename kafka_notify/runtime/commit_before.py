@@ -166,5 +166,9 @@ class CommitBefore:
 def next_offsets(units: Sequence[Unit]) -> dict[Partition, int]:
     """Return the offset after the last record of each partition."""
     # Topic and partition as plain tuples, made in half the time of partitions.
-    offsets = {record[:2]: record.offset + 1 for unit in units for record in unit.records}
+    offsets = {
+        (record.topic, record.partition): record.offset + 1
+        for unit in units
+        for record in unit.records
+    }
     return {Partition(*where): offset for where, offset in offsets.items()}

@@ -195,7 +195,7 @@ class ShareIntake:
     def _handle(self, client: ShareClient, found: Sequence[Acquired]) -> None:
         """Have records handled and settled; what takes too long is left to others."""
         until_s = time.monotonic() + _LOCK_SHARE * client.lock_s
-        self._in_hand = {_place(one.record): one.record for one in found}
+        self._in_hand = {one.record.place: one.record for one in found}
         self._units = set()
         last = [one for one in found if one.delivery_count > self.limit]
         if last:
@@ -222,7 +222,7 @@ class ShareIntake:
             )
         trouble: KafkaNotifyError | None = None
         until_s = float("inf")
-        while left := [one.record for one in last if _place(one.record) in self._in_hand]:
+        while left := [one.record for one in last if one.record.place in self._in_hand]:
             if self._stopping.is_set():
                 until_s = min(until_s, time.monotonic() + self._settings.drain_timeout)
             if time.monotonic() >= until_s:
@@ -295,7 +295,7 @@ class ShareIntake:
         if outcome.unit not in self._units:
             return False
         records = [
-            one for one in outcome.records if self._in_hand.pop(_place(one), None) is not None
+            one for one in outcome.records if self._in_hand.pop(one.place, None) is not None
         ]
         client.settle(records, outcome.how)
         return bool(records)
@@ -318,7 +318,7 @@ class ShareIntake:
         self._hands.discard(None)
         left, self._in_hand = self._in_hand, {}
         units, self._units = self._units, set()
-        begun = [one for unit in units for one in unit.records if _place(one) in left]
+        begun = [one for unit in units for one in unit.records if one.place in left]
         return list(left.values()), begun
 
     def _tell_again(self, records: Sequence[Record], reason: str) -> None:
@@ -379,7 +379,3 @@ def _unit(records: Sequence[Record], delivery_count: int) -> Unit:
     unit.keys = ()  # those of one key go side by side: other listeners have some of them
     unit.attempt = delivery_count
     return unit
-
-
-def _place(record: Record) -> _Place:
-    return (record.topic, record.partition, record.offset)
