@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -414,7 +415,7 @@ class KafkaConsumer:
 def to_record(message: Message) -> Record:
     """Return the client's message, which is no error, as our value."""
     kind, timestamp_ms = message.timestamp()
-    headers = message.headers()
+    headers: Any = message.headers()  # a list, or None; its stub knows of dicts, too
     return Record(
         message.topic() or "",
         message.partition() or 0,
