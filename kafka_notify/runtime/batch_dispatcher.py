@@ -15,8 +15,6 @@ from kafka_notify.runtime.dispatcher import Call, Dispatcher
 from kafka_notify.runtime.redelivery import Todo
 
 _BatchCall = tuple[Call, Sequence[Record]]
-_Place = tuple[str, int, int]
-"""A record's first three fields. The hash of a whole record would read all of its value."""
 
 
 @dataclass(slots=True)
@@ -24,13 +22,13 @@ class _Batch:
     """A batch on its way through the endpoints.
 
     Attributes:
-        messages: Its notifications.
+        messages: Its notifications, by the ids of their records, which the unit keeps.
         work: Which endpoint is to be called with which records.
         left: Which asks to be called again.
         todo: What becomes of the unit.
     """
 
-    messages: dict[_Place, Notification] = field(default_factory=dict)
+    messages: dict[int, Notification] = field(default_factory=dict)
     work: Sequence[_BatchCall] = ()
     left: list[_BatchCall] = field(default_factory=list)
     todo: Todo = field(default_factory=Todo)
@@ -75,7 +73,7 @@ class BatchDispatcher(Dispatcher):
             if self._seen is not None and unit.todo is None and self._seen.has(message.message_id):
                 self._counters.add("duplicates")
                 continue
-            batch.messages[record.place] = message
+            batch.messages[id(record)] = message
             if message.payload is not UNREAD:
                 by_priority.setdefault(message.priority, []).append(record)
         batch.work = unit.todo or [
@@ -93,11 +91,11 @@ class BatchDispatcher(Dispatcher):
             wanted = [
                 record
                 for record in records
-                if record.place in messages
-                and (screen is None or self._wanted(screen, call, messages[record.place]))
+                if id(record) in messages
+                and (screen is None or self._wanted(screen, call, messages[id(record)]))
             ]
             if wanted:
-                yield one, wanted, [messages[record.place] for record in wanted]
+                yield one, wanted, [messages[id(record)] for record in wanted]
 
     def _closed(self, batch: _Batch) -> Todo | None:
         """Return what those endpoints want that ask to be called again."""
@@ -105,11 +103,11 @@ class BatchDispatcher(Dispatcher):
         again = dict.fromkeys(record for _, records in batch.left for record in records)
         if again:
             todo.records, todo.work = tuple(again), batch.left
-            todo.message_id = messages[todo.records[0].place].message_id
+            todo.message_id = messages[id(todo.records[0])].message_id
         self._counters.add("dispatched", len(messages) - len(again))
         if self._seen is not None:
             for record in again:
-                del messages[record.place]
+                del messages[id(record)]
             for message in messages.values():
                 self._seen.add(message.message_id)
         return todo if todo.dead or again else None

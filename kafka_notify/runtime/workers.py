@@ -283,7 +283,9 @@ class Workers(BaseHands):
         finally:
             self._rate(time.monotonic() - began_s)
         if todo is None or self.redelivery is None:
-            return self._finish(unit)
+            if self.on_finished is not None:
+                self.on_finished(unit)
+            return self._account_for(unit)
         self._spread_line()  # or it would wait for what is set aside
         self.redelivery.take(unit, todo)
         return None
