@@ -362,6 +362,7 @@ def test_an_endpoint_that_forks(rig: Callable[[str], Rig], tmp_path: Path) -> No
     eventually(lambda: made.transport.stats()["received"] == 20, BOUND_S, "the backlog")
     event_of_backlog.set()
     eventually(lambda: len(noted.read_text().split("\n")) >= 21, BOUND_S, "all")
+    eventually(lambda: f"0 {children[0]}\n" in noted.read_text(), BOUND_S, "the child's own")
     made.send(20)
     eventually(lambda: f"20 {os.getpid()}" in noted.read_text(), BOUND_S, "the next one")
     threading.Event().wait(0.3)  # for more than there should be
