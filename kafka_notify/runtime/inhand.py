@@ -70,7 +70,7 @@ class Hands(Protocol):
         """Report the endpoints that take longer than ``stuck_after``."""
 
 
-_LOOK_EACH = 16
+_LOOK_EACH = 16  # units of a line, between two looks for those who wait for room
 
 
 class _Wait:

@@ -276,16 +276,12 @@ class Workers(BaseHands):
                     self._stuck.begin(unit, thread_id, began_s)
                 todo = self._run(unit)
         except BaseException:
-            following = self._finish(unit)
-            if following is not None:
-                self.start(following)
+            self.finish(unit)
             raise
         finally:
             self._rate(time.monotonic() - began_s)
         if todo is None or self.redelivery is None:
-            if self.on_finished is not None:
-                self.on_finished(unit)
-            return self._account_for(unit)
+            return self._finish(unit)
         self._spread_line()  # or it would wait for what is set aside
         self.redelivery.take(unit, todo)
         return None
