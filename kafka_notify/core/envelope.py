@@ -46,7 +46,6 @@ def encode_in_python(message: Mapping[str, Any], ctxt: dict[str, Any]) -> bytes:
 
 
 decode_plain: Callable[[bytes], tuple[Any, ...] | None] | None
-encode_plain: Callable[[Any, Any], bytes | None] | None
 encode: Callable[[Mapping[str, Any], dict[str, Any]], bytes]
 """Return the record value of a notification's fields and its context.
 
@@ -55,11 +54,9 @@ Raises SerializationError that names the path of what JSON cannot hold.
 try:
     from kafka_notify.core import _decoder, _encoder
 except ImportError:  # it was installed without a compiler
-    decode_plain = None
-    encode_plain, encode = None, encode_in_python
+    decode_plain, encode = None, encode_in_python
 else:
-    decode_plain = _decoder.decode_plain
-    encode_plain, encode = _encoder.encode_plain, _encoder.encoder(encode_in_python)
+    decode_plain, encode = _decoder.decode_plain, _encoder.encoder(encode_in_python)
 
 
 def _encode_plain(whole: dict[str, Any], default: _Primitives | None) -> str:
